@@ -1,0 +1,247 @@
+// Package firedrill is the vocabulary of the product: what a plan, a drill, a
+// step, a record and a verdict are. It depends on the standard library alone,
+// and every other package speaks in its words.
+//
+// A drill damages a staging environment on purpose, recovers it, and proves
+// both. Its one promise is that it cannot lie: [Passed] is said only when the
+// damage was observed, the recovered state equals the baseline, the service
+// answers as before, protection works again and the measured times meet their
+// targets. Whatever is unknown makes a run [Inconclusive].
+//
+// The flow: a [Plan] names environments and drills. A drill becomes a
+// [Program], which is steps as data. The engine turns a program into records
+// and effects, the runner makes the records durable and performs the effects
+// through actions, and everything said afterwards (times, verdict, report) is
+// computed from the [Record]s.
+package firedrill
+
+import (
+	"fmt"
+	"time"
+)
+
+// Phase says what a step is for. Phases are ordered as declared here; steps of
+// a later phase start when those of the earlier ones are settled.
+type Phase string
+
+// The phases of a drill, in order.
+const (
+	Preflight Phase = "preflight" // guards: token, target, quota, what was left by an earlier run
+	Baseline  Phase = "baseline"  // canaries in, fingerprint, bookmark, answers of the service
+	Inject    Phase = "inject"    // the disaster
+	Detect    Phase = "detect"    // prove that the damage is visible
+	Recover   Phase = "recover"   // the runbook
+	Verify    Phase = "verify"    // state equals baseline, service as before, protection resumes
+	Cleanup   Phase = "cleanup"   // canaries gone, nothing left behind
+)
+
+// Phases lists all phases in order.
+func Phases() []Phase {
+	return []Phase{Preflight, Baseline, Inject, Detect, Recover, Verify, Cleanup}
+}
+
+// Index is the phase's place in the order, or -1 for a phase that does not exist.
+func (p Phase) Index() int {
+	for i, q := range Phases() {
+		if p == q {
+			return i
+		}
+	}
+	return -1
+}
+
+// Proof names what a step shows when it passes. The verdict follows from
+// proofs: a proof that fails gives the verdict its reason.
+type Proof string
+
+// The proofs a step can give.
+const (
+	ProvesDamage     Proof = "damage"     // the injected damage is really there
+	ProvesData       Proof = "data"       // the recovered data equals the baseline
+	ProvesService    Proof = "service"    // the application answers as before
+	ProvesProtection Proof = "protection" // a new write is protected again
+	ProvesClean      Proof = "clean"      // nothing was left behind but what is named
+)
+
+// Proofs lists all proofs.
+func Proofs() []Proof {
+	return []Proof{ProvesDamage, ProvesData, ProvesService, ProvesProtection, ProvesClean}
+}
+
+// Class says how careful to be with an environment.
+type Class string
+
+// The classes of environment. Production refuses every step that changes something.
+const (
+	ClassSandbox    Class = "sandbox"
+	ClassCI         Class = "ci"
+	ClassStaging    Class = "staging"
+	ClassProduction Class = "production"
+)
+
+// Values holds inputs and outputs of steps. Its values are nil, bool, int64,
+// float64, string, []any and map[string]any, nothing else: integers stay exact.
+type Values map[string]any
+
+// Plan is a parsed firedrill.yaml.
+type Plan struct {
+	Name         string                 `json:"name"`
+	File         string                 `json:"file"`
+	Hash         string                 `json:"hash"` // SHA-256 of the file, hex
+	Environments map[string]Environment `json:"environments"`
+	Drills       []Drill                `json:"drills"` // in the order of the file
+}
+
+// Environment is a place that can be drilled, or must be protected. It holds
+// references to secrets, never their values.
+type Environment struct {
+	Name      string              `json:"name"`
+	Class     Class               `json:"class"`
+	Exclusive bool                `json:"exclusive"` // nobody else writes here during a drill
+	Provider  string              `json:"provider"`  // "cloudflare"
+	Settings  Values              `json:"settings"`  // the provider's own settings
+	Resources map[string]Resource `json:"resources"`
+	Quiesce   Quiesce             `json:"quiesce,omitzero"`
+}
+
+// InPlace tells whether damage may be done to the environment's own data.
+// Elsewhere a drill works on a scratch copy.
+func (e Environment) InPlace() bool {
+	return e.Exclusive || e.Class == ClassSandbox || e.Class == ClassCI
+}
+
+// Quiesce holds the steps that stop and restart writers.
+type Quiesce struct {
+	Pause  []Step `json:"pause,omitempty"`
+	Resume []Step `json:"resume,omitempty"`
+}
+
+// Resource is one thing in an environment: a database, a Worker. Attrs are
+// the attributes that its kind defines (name, id, url, probes, …).
+type Resource struct {
+	Key   string `json:"key"`
+	Kind  string `json:"kind"`
+	Attrs Values `json:"attrs"`
+}
+
+// Drill is a drill as a plan schedules it.
+type Drill struct {
+	Name       string        `json:"name"`
+	On         string        `json:"on,omitempty"`  // environment; empty where the plan has only one that fits
+	Use        string        `json:"use,omitempty"` // built-in drill; empty when Steps are given
+	Inputs     Values        `json:"inputs,omitempty"`
+	Every      string        `json:"every,omitempty"`
+	RTO        time.Duration `json:"rto,omitempty"` // target; 0: none
+	RPO        time.Duration `json:"rpo,omitempty"` // target; 0: none
+	Unattended bool          `json:"unattended,omitempty"`
+	Steps      []Step        `json:"steps,omitempty"`
+	Source     Position      `json:"source,omitzero"`
+}
+
+// Program is a drill that is ready to run: every reference to the plan is
+// resolved, what remains open are expressions over the outputs of steps. It
+// is journalled whole, so an edited plan cannot change a run that is resumed.
+type Program struct {
+	Drill       string        `json:"drill"`
+	Use         string        `json:"use,omitempty"`
+	Title       string        `json:"title"`
+	Environment Environment   `json:"environment"`
+	Inputs      Values        `json:"inputs,omitempty"`
+	RTO         time.Duration `json:"rto,omitempty"`
+	RPO         time.Duration `json:"rpo,omitempty"`
+	PlanFile    string        `json:"plan_file,omitempty"`
+	PlanHash    string        `json:"plan_hash,omitempty"`
+	Steps       []Step        `json:"steps"`
+}
+
+// Step is one thing to do, as data.
+type Step struct {
+	ID    string `json:"id"`
+	Phase Phase  `json:"phase"`
+	Title string `json:"title,omitempty"` // what a person reads while it runs
+	Uses  string `json:"uses"`            // an action
+	With  Values `json:"with,omitempty"`  // its inputs; strings may hold ${{ … }}
+	// When is an expression; if it gives false the step is skipped, and the
+	// result says so.
+	When   string   `json:"when,omitempty"`
+	Expect []string `json:"expect,omitempty"` // each must give true over the outputs
+	Proves Proof    `json:"proves,omitempty"`
+	// Needs names steps that must be settled first, beside those of earlier phases.
+	Needs []string `json:"needs,omitempty"`
+	Undo  *Undo    `json:"undo,omitempty"`
+	// Discharges names steps whose undo is no longer needed once this step
+	// passed: a verified recovery discharges the undo of the injection.
+	Discharges []string `json:"discharges,omitempty"`
+	// Look makes a step run once more after an undo, to tell whether the
+	// environment is restored. Only steps that change nothing may look.
+	Look    bool          `json:"look,omitempty"`
+	Timeout time.Duration `json:"timeout,omitempty"` // 0: the runner's default
+	Retry   int           `json:"retry,omitempty"`   // further attempts after a failure that changed nothing
+	Source  Position      `json:"source,omitzero"`
+}
+
+// Undo is the action that reverts a step. Its inputs may refer to inputs and
+// earlier steps only, because it is recorded before its step starts.
+type Undo struct {
+	Uses string `json:"uses"`
+	With Values `json:"with,omitempty"`
+}
+
+// Position is a place in a file; Line and Column count from 1.
+type Position struct {
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+}
+
+// String gives file:line:column.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Verdict is what a run amounts to.
+type Verdict string
+
+// The verdicts.
+const (
+	Passed       Verdict = "passed"
+	Failed       Verdict = "failed"       // recovered state differs, service not as before, or a target missed
+	Inconclusive Verdict = "inconclusive" // damage not observed, or anything unknown
+	Aborted      Verdict = "aborted"      // stopped by a person or a signal
+)
+
+// EnvironmentState is how a run left its environment.
+type EnvironmentState string
+
+// The states an environment can be left in.
+const (
+	Restored EnvironmentState = "restored"
+	Dirty    EnvironmentState = "dirty"
+)
+
+// ReasonCode says in one word why a verdict is what it is.
+type ReasonCode string
+
+// The reason codes; docs/formats/result.md lists them for readers.
+const (
+	ReasonOK             ReasonCode = "ok"
+	ReasonRTOMissed      ReasonCode = "rto-missed"
+	ReasonRPOMissed      ReasonCode = "rpo-missed"
+	ReasonDataDiffers    ReasonCode = "data-differs"
+	ReasonServiceDiffers ReasonCode = "service-differs"
+	ReasonNoDamage       ReasonCode = "damage-not-observed"
+	ReasonNoProtection   ReasonCode = "protection-not-resumed"
+	ReasonResidue        ReasonCode = "residue" // something unnamed was left behind
+	ReasonUnknownOutcome ReasonCode = "unknown-outcome"
+	ReasonNotMeasured    ReasonCode = "not-measured" // a target is set and nothing measured it
+	ReasonStepFailed     ReasonCode = "step-failed"
+	ReasonRecoveryFailed ReasonCode = "recovery-failed"
+	ReasonUndoFailed     ReasonCode = "undo-failed"
+	ReasonGuard          ReasonCode = "guard"
+	ReasonAborted        ReasonCode = "aborted"
+	ReasonBusy           ReasonCode = "environment-busy"
+	ReasonOperational    ReasonCode = "operational" // nothing was damaged: API down, disk full
+)
