@@ -121,6 +121,8 @@ type Outcome struct {
 	Checks []Check
 	// Collateral lists what was undone for others, or stays behind by permission.
 	Collateral []string
+	// Observation is what an observer saw in all, given when it is stopped.
+	Observation *Observation
 }
 
 // Action is something that a step can use.

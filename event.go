@@ -72,6 +72,24 @@ const (
 	Red   Colour = "red"
 )
 
+// Observation is what an observer saw from its start to its stop: requests of
+// a probe, or acknowledged writes of a sentinel and which of them survived.
+type Observation struct {
+	Observer string  `json:"observer"`
+	Probes   int64   `json:"probes,omitempty"` // requests sent
+	Failed   int64   `json:"failed,omitempty"` // of them
+	Boot     string  `json:"boot,omitempty"`   // that the times of Acks belong to
+	Acks     []Ack   `json:"acks,omitempty"`   // in the order of their numbers
+	Ghosts   []int64 `json:"ghosts,omitempty"` // survivors that were never acknowledged
+}
+
+// Ack is one acknowledged write of a sentinel.
+type Ack struct {
+	N    int64 `json:"n"`
+	At   int64 `json:"t"` // monotonic nanoseconds of the acknowledgement, see [Stamp]
+	Lost bool  `json:"l,omitempty"`
+}
+
 // Record is one durable fact of a run. State is the fold of its records.
 type Record struct {
 	Seq  int64 // from 1, without gaps
@@ -131,6 +149,8 @@ type (
 		Checks     []Check  `json:"checks,omitempty"` // expectations and the action's own comparisons
 		Collateral []string `json:"collateral,omitempty"`
 		Problem    *Problem `json:"problem,omitempty"`
+		// Observation is what an observer saw in all, where the call stopped one.
+		Observation *Observation `json:"observation,omitempty"`
 	}
 	// Expanded: a step asked for sub-steps.
 	Expanded struct {
