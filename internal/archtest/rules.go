@@ -1,0 +1,51 @@
+package archtest
+
+// rule says which packages of ours a package may import.
+type rule struct {
+	// pkg is a path below the module; one that ends in /... covers the
+	// packages below it too. The most specific rule counts.
+	pkg string
+	// may lists what it may import, in the same notation.
+	may []string
+	// pure packages decide and compute: no clock, no I/O, no concurrency, no chance.
+	pure bool
+	why  string
+}
+
+// rules is the import table of the house. Imports point inward only.
+func rules() []rule {
+	const vocabulary = "."
+	return []rule{
+		{pkg: ".", pure: false, why: "the vocabulary depends on nothing"},
+
+		{pkg: "internal/expr", may: []string{vocabulary}, pure: true, why: "an expression means the same on every machine and at every time"},
+		{pkg: "internal/engine", may: []string{vocabulary}, pure: true, why: "what a run decides follows from its records alone"},
+		{pkg: "internal/fingerprint", may: []string{vocabulary}, pure: true, why: "a digest follows from its rows alone"},
+		{pkg: "internal/measure", may: []string{vocabulary}, pure: true, why: "measurements follow from records alone"},
+		{pkg: "internal/report", may: []string{vocabulary}, pure: true, why: "a report follows from records alone"},
+		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr"}, pure: true, why: "a plan is checked without touching the world"},
+		{pkg: "internal/playbook", may: []string{vocabulary}, pure: true, why: "built-in drills are data in the users' own language"},
+
+		{pkg: "internal/journal", may: []string{vocabulary}, why: "the journal stores records and knows nothing about their meaning"},
+		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
+		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},
+
+		{pkg: "internal/action", may: []string{vocabulary}, why: "the registry knows no provider"},
+		{pkg: "internal/action/actiontest", may: []string{vocabulary, "internal/action"}, why: "the conformance suite holds for every action"},
+		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/http/..."}, why: "actions never import each other"},
+		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
+		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
+
+		{pkg: "internal/runner", may: []string{vocabulary, "internal/engine", "internal/journal", "internal/action", "internal/measure", "internal/state"}, why: "the runner performs what the engine decided"},
+
+		{pkg: "internal/sandbox/...", may: []string{"internal/sandbox/..."}, why: "the sandbox is a platform of its own, not a part of what is tested against it"},
+
+		{pkg: "examples/foundation", may: []string{}, why: "the example is files"},
+		{pkg: "internal/cli/...", may: []string{"..."}, why: "the only place that wires things together"},
+		{pkg: "cmd/firedrill", may: []string{"internal/cli"}, why: "main is tiny"},
+		{pkg: "internal/archtest", may: []string{}, why: "tests of the house"},
+		{pkg: "internal/testkit/...", may: []string{"..."}, why: "fixtures for tests of any package"},
+		{pkg: "acceptance/...", may: []string{"..."}, why: "tests of the whole"},
+		{pkg: "bench/...", may: []string{"..."}, why: "measurements of the whole"},
+	}
+}
