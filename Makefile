@@ -1,0 +1,32 @@
+# firedrill: the commands that README names. `make check` is the one gate.
+
+GO      ?= go
+LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build check lint test bench soak fuzz clean
+
+build: ## the binary, into bin/
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/firedrill ./cmd/firedrill
+
+check: lint test ## what must pass before anything lands
+
+lint: ## format, vet, linters
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+test: ## every test, race detector included
+	$(GO) test -race -timeout 20m ./...
+
+soak: ## the long matrices that `test` only samples
+	FIREDRILL_SOAK=1 $(GO) test -race -timeout 4h ./...
+
+bench: ## measurements, side by side with what they are compared to
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine
+
+fuzz: ## every fuzz target for FUZZTIME
+	./tools/fuzz
+
+clean:
+	rm -rf bin
