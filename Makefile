@@ -2,12 +2,11 @@
 
 GO      ?= go
 LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: build check lint test bench soak fuzz clean
 
 build: ## the binary, into bin/
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/firedrill ./cmd/firedrill
+	$(GO) build -trimpath -o bin/firedrill ./cmd/firedrill
 
 check: lint test ## what must pass before anything lands
 

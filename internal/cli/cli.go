@@ -1,0 +1,188 @@
+// Package cli is the command line: one file a command, each an options struct
+// and a run function. It is the only place that wires things together.
+//
+// The contract (flags, exit statuses, what goes to standard output) stands in
+// docs/guide/command-line.md; scripts rely on it.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"firedrill"
+	"firedrill/internal/cli/term"
+)
+
+// Process is what a command sees of its process. It is injected, so that
+// commands can be tested side by side.
+type Process struct {
+	Args    []string // without the program's name
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Getenv  func(string) string
+	Now     func() time.Time
+	Version string
+	// Signals delivers interrupts; nil: none come.
+	Signals <-chan os.Signal
+	// Exit ends the process at once; it is called on the second interrupt.
+	Exit func(status int)
+}
+
+// Main runs the command line of this process and gives its exit status.
+func Main() int {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return Run(Process{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Getenv: os.Getenv, Now: time.Now, Version: version(), Signals: signals, Exit: os.Exit,
+	})
+}
+
+// Run runs one command and gives its exit status.
+func Run(p Process) int {
+	a := &app{Process: p}
+	a.out, a.err = term.NewPage(p.Stdout, p.Getenv), term.NewPage(p.Stderr, p.Getenv)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a.listen(cancel)
+	root := a.root()
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	var status exitStatus
+	switch {
+	case err == nil:
+		return firedrill.ExitOK
+	case errors.As(err, &status):
+		return int(status)
+	}
+	a.complain(err)
+	return firedrill.KindOf(err).Exit()
+}
+
+// exitStatus ends a command that has said all there is to say.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// app is what all commands share.
+type app struct {
+	Process
+	out, err *term.Page
+	global   globalOptions
+
+	mu sync.Mutex
+	// damaged tells what a second interrupt would leave behind; set while a
+	// drill runs.
+	damaged damageReport
+}
+
+type globalOptions struct {
+	plan, env, home      string
+	json, yes            bool
+	quiet, verbose, help bool
+}
+
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "firedrill",
+		Short: "Disaster-recovery drills as code",
+		Long: `firedrill damages a staging environment on purpose, recovers it, proves that
+the damage was real and the recovery complete, and measures how long it took
+and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
+		Example: `  firedrill demo                  two real drills on a local staging cloud
+  firedrill validate              check firedrill.yaml
+  firedrill plan d1-pitr          what a drill would do; changes nothing
+  firedrill run d1-pitr           run it`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&a.global.plan, "plan", "", "plan `file` (default: firedrill.yaml here or in a parent folder)")
+	f.StringVar(&a.global.env, "env", "", "environment `name` to drill, instead of the plan's")
+	f.StringVar(&a.global.home, "home", "", "state `folder` (default: $FIREDRILL_HOME, then the XDG state folder)")
+	f.BoolVar(&a.global.json, "json", false, "one JSON document on standard output, nothing else")
+	f.BoolVar(&a.global.yes, "yes", false, "ask no questions; never lifts a guard")
+	f.BoolVar(&a.global.quiet, "quiet", false, "no progress")
+	f.BoolVar(&a.global.verbose, "verbose", false, "more detail")
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(err.Error(), "see: "+c.CommandPath()+" --help")
+	})
+	c.CompletionOptions.DisableDefaultCmd = true
+	c.SetHelpCommand(&cobra.Command{Hidden: true})
+	c.AddGroup(
+		&cobra.Group{ID: "drill", Title: "Drills:"},
+		&cobra.Group{ID: "look", Title: "Looking things up:"},
+		&cobra.Group{ID: "sandbox", Title: "The local staging cloud:"},
+		&cobra.Group{ID: "other", Title: "Other:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, k := range commands {
+			k.GroupID = group
+			c.AddCommand(k)
+		}
+	}
+	add("drill", a.demoCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.validateCommand())
+	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("sandbox", a.sandboxCommand())
+	add("other", a.versionCommand(), a.completionCommand())
+	return c
+}
+
+// usage is an error of the command line itself.
+func usage(detail, remedy string) error {
+	return &firedrill.Error{Kind: firedrill.KindUsage, Detail: detail, Remedy: remedy}
+}
+
+// args checks the number of arguments and says what was expected.
+func args(lo, hi int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if len(given) < lo || hi >= 0 && len(given) > hi {
+			return usage(fmt.Sprintf("%s takes %s, not %d arguments", c.CommandPath(), what, len(given)), "see: "+c.CommandPath()+" --help")
+		}
+		return nil
+	}
+}
+
+// complain writes an error: a line of what went wrong with which thing, a line
+// of what to do.
+func (a *app) complain(err error) {
+	for _, e := range flatten(err) {
+		text := e.Error()
+		if strings.HasPrefix(text, "unknown command") {
+			text = strings.SplitN(text, "\n", 2)[0]
+			e = usage(text, "see: firedrill --help")
+		}
+		fmt.Fprintf(a.Stderr, "%s %s\n", a.err.Paint(term.Bad, "error:"), text)
+		if r := firedrill.RemedyOf(e); r != "" {
+			fmt.Fprintf(a.Stderr, "       %s\n", r)
+		}
+	}
+}
+
+// flatten gives the errors of a joined error one by one.
+func flatten(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	return []error{err}
+}

@@ -1,0 +1,33 @@
+package cli
+
+import "firedrill"
+
+// statusOf gives the exit status of one finished run.
+func statusOf(r firedrill.Result) int {
+	switch {
+	case r.State == firedrill.Dirty:
+		return firedrill.ExitDirty
+	case r.Verdict == firedrill.Passed:
+		return firedrill.ExitOK
+	case r.Verdict == firedrill.Failed:
+		return firedrill.ExitFailed
+	case r.ReasonCode == firedrill.ReasonGuard:
+		return firedrill.ExitGuard
+	case r.ReasonCode == firedrill.ReasonOperational || r.ReasonCode == firedrill.ReasonBusy:
+		return firedrill.ExitOperational
+	}
+	return firedrill.ExitInconclusive
+}
+
+// worst gives the status of several: the first of dirty, failed, inconclusive,
+// guard and operational that occurs.
+func worst(statuses []int) int {
+	for _, s := range []int{firedrill.ExitDirty, firedrill.ExitFailed, firedrill.ExitInconclusive, firedrill.ExitGuard, firedrill.ExitOperational} {
+		for _, t := range statuses {
+			if s == t {
+				return s
+			}
+		}
+	}
+	return firedrill.ExitOK
+}

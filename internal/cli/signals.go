@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"firedrill"
+	"firedrill/internal/cli/term"
+)
+
+// damageReport tells what is damaged at this moment and how to repair it.
+type damageReport func() []firedrill.Left
+
+// listen turns the first interrupt into a cancelled context, so that the
+// command puts right what it changed, and leaves at once on the second, after
+// saying what is damaged and which command repairs it.
+func (a *app) listen(cancel context.CancelFunc) {
+	if a.Signals == nil {
+		return
+	}
+	go func() {
+		first, ok := <-a.Signals
+		if !ok {
+			return
+		}
+		if a.report() != nil {
+			fmt.Fprintf(a.Stderr, "\n%s %s: putting back what was changed; once more to leave at once\n", a.err.Paint(term.Warn, "interrupted"), first)
+		}
+		cancel()
+		if _, ok := <-a.Signals; !ok {
+			return
+		}
+		a.leave()
+	}()
+}
+
+// leave ends the process in the middle of what it does.
+func (a *app) leave() {
+	status := firedrill.ExitInterrupted
+	if report := a.report(); report != nil {
+		left := report()
+		for _, l := range left {
+			status = firedrill.ExitDirty
+			a.err.Line(term.Bad, "damaged", l.What)
+			if l.Repair != "" {
+				a.err.Line(term.Plain, "  repair", l.Repair)
+			}
+		}
+		if len(left) > 0 {
+			a.err.Line(term.Plain, "  or", "firedrill resume")
+		}
+	}
+	a.Exit(status)
+}
+
+func (a *app) report() damageReport {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.damaged
+}
+
+func (a *app) setReport(r damageReport) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.damaged = r
+}
