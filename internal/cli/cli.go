@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -108,7 +107,12 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
   firedrill plan d1-pitr          what a drill would do; changes nothing
   firedrill run d1-pitr           run it`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: func(c *cobra.Command, given []string) error {
+			if len(given) == 0 {
+				return nil
+			}
+			return unknownCommand(c, given[0])
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f := c.PersistentFlags()
@@ -136,9 +140,6 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 			c.AddCommand(k)
 		}
 	}
-	add("drill", a.demoCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.validateCommand())
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
-	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())
 	return c
 }
@@ -146,6 +147,15 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 // usage is an error of the command line itself.
 func usage(detail, remedy string) error {
 	return &firedrill.Error{Kind: firedrill.KindUsage, Detail: detail, Remedy: remedy}
+}
+
+// unknownCommand names the nearest command that exists.
+func unknownCommand(c *cobra.Command, given string) error {
+	remedy := "see: " + c.CommandPath() + " --help"
+	if near := c.SuggestionsFor(given); len(near) > 0 {
+		remedy = "did you mean: " + c.CommandPath() + " " + near[0]
+	}
+	return usage(fmt.Sprintf("%s has no command %q", c.CommandPath(), given), remedy)
 }
 
 // args checks the number of arguments and says what was expected.
@@ -163,10 +173,6 @@ func args(lo, hi int, what string) cobra.PositionalArgs {
 func (a *app) complain(err error) {
 	for _, e := range flatten(err) {
 		text := e.Error()
-		if strings.HasPrefix(text, "unknown command") {
-			text = strings.SplitN(text, "\n", 2)[0]
-			e = usage(text, "see: firedrill --help")
-		}
 		fmt.Fprintf(a.Stderr, "%s %s\n", a.err.Paint(term.Bad, "error:"), text)
 		if r := firedrill.RemedyOf(e); r != "" {
 			fmt.Fprintf(a.Stderr, "       %s\n", r)
