@@ -1,0 +1,172 @@
+package cloudflare
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"firedrill"
+)
+
+const (
+	attempts      = 4                      // of one request, the first included
+	firstPause    = 250 * time.Millisecond // doubled with every attempt
+	longestPause  = 10 * time.Second
+	longestRetry  = 310 * time.Second // the platform locks out for 5 minutes at most
+	defaultLocked = 30 * time.Second  // where a 429 does not say how long
+)
+
+// Do performs a request: it asks the guard, waits for its turn, sends, and
+// reads the answer. What may be repeated is repeated a few times: anything
+// that was not sent or was refused for lack of quota, and, if the request is
+// [Request.Safe] or reads, also what was not answered.
+//
+// Its errors are of type [firedrill.Error]. Of their kinds,
+// [firedrill.KindUnknown] alone means that a change may have happened.
+func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
+	if err := c.check(req); err != nil {
+		return Response{}, err
+	}
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		if err := c.pace.wait(ctx, req.Notify); err != nil {
+			return Response{}, interrupted(ctx, req, err)
+		}
+		resp, after, err := c.once(ctx, req, attempt)
+		if err == nil {
+			return resp, nil
+		}
+		if !again(req, err) || attempt == attempts || ctx.Err() != nil {
+			return Response{}, err
+		}
+		wait := pause
+		if firedrill.KindOf(err) == firedrill.KindLimited {
+			wait = after
+			if wait > longestRetry {
+				return Response{}, err
+			}
+			c.pace.lock(wait)
+		}
+		if req.Notify != nil {
+			req.Notify(fmt.Sprintf("%v; trying again in %s", err, wait.Round(time.Millisecond)))
+		}
+		if cerr := c.cfg.Sleep(ctx, wait); cerr != nil {
+			return Response{}, err
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// again tells whether a request may be repeated after an error.
+func again(req Request, err error) bool {
+	switch firedrill.KindOf(err) {
+	case firedrill.KindNotSent, firedrill.KindLimited:
+		return true
+	case firedrill.KindUnavailable, firedrill.KindUnknown:
+		return req.repeatable()
+	}
+	return false
+}
+
+// once sends a request one time. after is how long to wait before another
+// attempt where the platform lacks quota.
+func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Response, after time.Duration, err error) {
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return Response{}, 0, err
+	}
+	began := c.cfg.Now()
+	status := 0
+	defer func() {
+		if c.cfg.Trace != nil {
+			c.cfg.Trace(Exchange{Op: req.Op, Method: req.Method, Path: req.Path, Status: status, Attempt: attempt, Took: c.cfg.Now().Sub(began), Err: err})
+		}
+	}()
+	var connected atomic.Bool // until then nothing can have been sent
+	tctx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	address := c.base + req.Path
+	if len(req.Query) > 0 {
+		address += "?" + req.Query.Encode()
+	}
+	hreq, err := http.NewRequestWithContext(tctx, req.Method, address, bytes.NewReader(req.Body))
+	if err != nil {
+		return Response{}, 0, &firedrill.Error{Op: req.Op, Kind: firedrill.KindInternal, Target: req.Target, Detail: "the request cannot be formed: " + withoutAddress(err).Error()}
+	}
+	hreq.Header.Set("Authorization", "Bearer "+token)
+	hreq.Header.Set("User-Agent", "firedrill")
+	hreq.Header.Set("Accept", "application/json")
+	if len(req.Body) > 0 {
+		contentType := req.ContentType
+		if contentType == "" {
+			contentType = "application/json"
+		}
+		hreq.Header.Set("Content-Type", contentType)
+	}
+	hresp, err := c.http.Do(hreq)
+	if err != nil {
+		return Response{}, 0, noAnswer(ctx, req, connected.Load(), withoutAddress(err))
+	}
+	defer func() { _ = hresp.Body.Close() }() // everything that counts was read by then
+	status = hresp.StatusCode
+	limit := req.MaxBytes
+	if limit == 0 {
+		limit = MaxAnswer
+	}
+	body, err := io.ReadAll(io.LimitReader(hresp.Body, limit+1))
+	if err != nil {
+		return Response{}, 0, noAnswer(ctx, req, true, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err))
+	}
+	if int64(len(body)) > limit {
+		return Response{}, 0, unreadable(req, fmt.Sprintf("the answer is larger than %d bytes", limit))
+	}
+	resp, err = read(req, hresp, body)
+	return resp, retryAfter(hresp.Header, c.cfg.Now()), err
+}
+
+// noAnswer is the error of a request that got no answer.
+func noAnswer(ctx context.Context, req Request, sent bool, cause error) error {
+	e := &firedrill.Error{Op: req.Op, Target: req.Target, Err: cause}
+	switch {
+	case ctx.Err() != nil && (!sent || req.reads()):
+		return interrupted(ctx, req, ctx.Err())
+	case !sent:
+		e.Kind, e.Detail = firedrill.KindNotSent, "the API cannot be reached"
+		e.Remedy = "check the address of the API and the network, then repeat"
+	case req.reads():
+		e.Kind, e.Detail = firedrill.KindUnavailable, "the API did not answer"
+		e.Remedy = "repeat later"
+	default:
+		e.Kind, e.Detail = firedrill.KindUnknown, "sent, but not answered"
+		e.Remedy = "look whether it happened before doing it again"
+	}
+	return e
+}
+
+// interrupted is the error of a request that was given up before it was sent,
+// or that only reads.
+func interrupted(ctx context.Context, req Request, cause error) error {
+	e := &firedrill.Error{Op: req.Op, Kind: firedrill.KindInterrupted, Target: req.Target, Detail: "stopped before it was done", Err: cause}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e.Kind, e.Detail, e.Remedy = firedrill.KindTimeout, "took too long", "raise the step's timeout, or see why the API is slow"
+	}
+	return e
+}
+
+// retryAfter reads how long the platform asks to wait: seconds, or a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.ParseFloat(v, 64); err == nil && n >= 0 && n < 1e6 {
+		return time.Duration(n * float64(time.Second))
+	}
+	if t, err := http.ParseTime(v); err == nil && t.After(now) {
+		return t.Sub(now)
+	}
+	return defaultLocked
+}
