@@ -1,0 +1,150 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// errRetired says that the process takes no new requests: read the table anew.
+var errRetired = errors.New("retired")
+
+// errDown says that the process crashed and did not come back in time.
+var errDown = errors.New("its process ended and has not come back yet")
+
+// Upstream is one process as the proxy sees it: where its sockets are, and how
+// many requests are in flight. A crashed process may come back under other
+// sockets; the Upstream stays.
+type Upstream struct {
+	mu      sync.Mutex
+	at      *endpoints    // nil while down
+	changed chan struct{} // closed and replaced whenever at changes, or on retirement
+	refs    int
+	retired bool
+	idle    chan struct{} // closed when retired and refs is 0
+}
+
+// endpoints are the connections to one life of a process.
+type endpoints struct {
+	transports map[string]*http.Transport
+}
+
+// NewUpstream returns an Upstream that is down.
+func NewUpstream() *Upstream {
+	return &Upstream{changed: make(chan struct{}), idle: make(chan struct{})}
+}
+
+// Up says that the process listens; sockets maps script names to unix socket
+// paths.
+func (u *Upstream) Up(sockets map[string]string) {
+	at := &endpoints{transports: make(map[string]*http.Transport, len(sockets))}
+	for script, path := range sockets {
+		at.transports[script] = newTransport(path)
+	}
+	u.set(at)
+}
+
+// Down says that the process is gone. Requests that come now wait for Up.
+func (u *Upstream) Down() { u.set(nil) }
+
+func (u *Upstream) set(at *endpoints) {
+	u.mu.Lock()
+	old := u.at
+	u.at = at
+	close(u.changed)
+	u.changed = make(chan struct{})
+	u.mu.Unlock()
+	old.close()
+}
+
+// Retire ends the intake. The returned channel is closed when the last request
+// in flight has ended. Retire may be called once.
+func (u *Upstream) Retire() <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.retired = true
+	close(u.changed)
+	u.changed = make(chan struct{})
+	if u.refs == 0 {
+		close(u.idle)
+	}
+	return u.idle
+}
+
+// Close drops the idle connections of a retired Upstream.
+func (u *Upstream) Close() { u.set(nil) }
+
+// InFlight is the number of requests that hold a reference.
+func (u *Upstream) InFlight() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.refs
+}
+
+// acquire takes a reference, waiting up to limit while the process is down.
+func (u *Upstream) acquire(ctx context.Context, limit time.Duration) (*endpoints, error) {
+	var timeout <-chan time.Time
+	for {
+		u.mu.Lock()
+		if u.retired {
+			u.mu.Unlock()
+			return nil, errRetired
+		}
+		if u.at != nil {
+			u.refs++
+			at := u.at
+			u.mu.Unlock()
+			return at, nil
+		}
+		changed := u.changed
+		u.mu.Unlock()
+		if timeout == nil {
+			t := time.NewTimer(limit)
+			defer t.Stop()
+			timeout = t.C
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			return nil, errDown
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (u *Upstream) release() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refs--
+	if u.retired && u.refs == 0 {
+		close(u.idle)
+	}
+}
+
+func (e *endpoints) close() {
+	if e == nil {
+		return
+	}
+	for _, t := range e.transports {
+		t.CloseIdleConnections()
+	}
+}
+
+// newTransport connects to one unix socket and changes nothing on the way.
+func newTransport(path string) *http.Transport {
+	var d net.Dialer
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", path)
+		},
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 512,
+		// workerd closes a connection after five idle seconds. Letting go first
+		// leaves no moment in which a request meets a closing connection.
+		IdleConnTimeout: 3 * time.Second,
+	}
+}
