@@ -97,10 +97,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A nil entry keeps net/http from guessing a type that the Worker did not
 	// state; the proxy appends to it when there is one.
 	w.Header()["Content-Type"] = nil
-	if r.ProtoMajor == 1 {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		// A Worker may answer while it still reads. The error says only that
 		// the writer cannot do it (a recorder in a test).
 		_ = http.NewResponseController(w).EnableFullDuplex()
+		body := newRequestBody(r.Body)
+		defer body.finish(w)
+		r.Body = body
 	}
 	p.rp.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passageKey{}, pass)))
 }
@@ -141,7 +144,13 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("front: request without a destination")
 	}
-	return pass.at.transports[pass.script].RoundTrip(r)
+	t := pass.at.transports[pass.script]
+	if r.ContentLength != 0 {
+		// workerd closes a connection on which it answered without reading the
+		// whole body, so such a connection must not be one that is used again.
+		return t.once.RoundTrip(r)
+	}
+	return t.pooled.RoundTrip(r)
 }
 
 // rewrite prepares the request as the platform's edge does.

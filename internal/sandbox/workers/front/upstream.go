@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type Upstream struct {
 
 // endpoints are the connections to one life of a process.
 type endpoints struct {
-	transports map[string]*http.Transport
+	transports map[string]transport
 }
 
 // NewUpstream returns an Upstream that is down.
@@ -40,7 +41,7 @@ func NewUpstream() *Upstream {
 // Up says that the process listens; sockets maps script names to unix socket
 // paths.
 func (u *Upstream) Up(sockets map[string]string) {
-	at := &endpoints{transports: make(map[string]*http.Transport, len(sockets))}
+	at := &endpoints{transports: make(map[string]transport, len(sockets))}
 	for script, path := range sockets {
 		at.transports[script] = newTransport(path)
 	}
@@ -130,21 +131,47 @@ func (e *endpoints) close() {
 		return
 	}
 	for _, t := range e.transports {
-		t.CloseIdleConnections()
+		t.pooled.CloseIdleConnections()
 	}
 }
 
-// newTransport connects to one unix socket and changes nothing on the way.
-func newTransport(path string) *http.Transport {
+// transport connects to one unix socket and changes nothing on the way: once
+// with a connection for each request, pooled with connections that are kept.
+type transport struct{ pooled, once *http.Transport }
+
+func newTransport(path string) transport {
 	var d net.Dialer
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return d.DialContext(ctx, "unix", path)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) }
+	return transport{
+		once: &http.Transport{
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := dial(ctx, network, addr)
+				return answerFirst{c}, err
+			},
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: -1, // kept for one request
 		},
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 512,
-		// workerd closes a connection after five idle seconds. Letting go first
-		// leaves no moment in which a request meets a closing connection.
-		IdleConnTimeout: 3 * time.Second,
+		pooled: &http.Transport{
+			DialContext:         dial,
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: 512,
+			// workerd closes a connection after five idle seconds. Letting go
+			// first leaves no moment in which a request meets a closing one.
+			IdleConnTimeout: 3 * time.Second,
+		},
 	}
+}
+
+// answerFirst is a connection on which an answer counts more than a failure to
+// send. workerd closes the connection when a Worker answers without reading the
+// request's body; the answer is there to be read, but http.Transport would
+// report the broken pipe instead. When there is no answer, reading tells.
+type answerFirst struct{ net.Conn }
+
+func (c answerFirst) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil
+	}
+	return n, err
 }
