@@ -109,11 +109,8 @@ var (
 func unescape(s string) string { return unescaper.Replace(s) }
 
 // Write writes parts as a form and returns the content type with its boundary.
-func Write(w io.Writer, boundary string, parts []Part) (contentType string, err error) {
+func Write(w io.Writer, parts []Part) (contentType string, err error) {
 	mw := multipart.NewWriter(w)
-	if err := mw.SetBoundary(boundary); err != nil {
-		return "", err
-	}
 	for _, p := range parts {
 		h := textproto.MIMEHeader{}
 		d := `form-data; name="` + escaper.Replace(p.Name) + `"`

@@ -1,0 +1,216 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"firedrill/internal/sandbox/workers"
+)
+
+// WorkersAPI answers the Workers part of the API: the calls below
+// /accounts/{account}/workers/.
+type WorkersAPI struct {
+	m   *workers.Manager
+	log *slog.Logger
+}
+
+// NewWorkersAPI returns the handlers for one account's Workers.
+func NewWorkersAPI(m *workers.Manager, log *slog.Logger) *WorkersAPI {
+	return &WorkersAPI{m: m, log: log}
+}
+
+// workersCall is one request, its path taken apart.
+type workersCall struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	path []string // decoded segments after "workers"
+}
+
+// reply is what a handler gives back: a result and, for a list in pages, where
+// it stands. A handler that has written its answer itself says so.
+type workersReply struct {
+	result any
+	info   *workersPage
+	done   bool
+}
+
+// workersPage is the result_info of a list in pages.
+type workersPage struct {
+	Page       int `json:"page"`
+	PerPage    int `json:"per_page"`
+	Count      int `json:"count"`
+	TotalCount int `json:"total_count"`
+	TotalPages int `json:"total_pages"`
+}
+
+// ServeWorkers answers a request whose decoded path segments after
+// /accounts/{account}/workers/ are path. It reports false, and writes nothing,
+// when there is no such call.
+func (a *WorkersAPI) ServeWorkers(w http.ResponseWriter, r *http.Request, path []string) bool {
+	handler := a.route(r.Method, path)
+	if handler == nil {
+		return false
+	}
+	reply, err := handler(workersCall{w: w, r: r, path: path})
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case !reply.done:
+		writeWorkersJSON(w, http.StatusOK, map[string]any{
+			"success": true, "errors": []any{}, "messages": []any{}, "result": reply.result,
+		}, reply.info)
+	}
+	return true
+}
+
+type workersHandler func(workersCall) (workersReply, error)
+
+// route finds the handler of a call. In a pattern * stands for one segment.
+func (a *WorkersAPI) route(method string, path []string) workersHandler {
+	for _, rt := range a.routes() {
+		if rt.method == method && matchSegments(strings.Split(rt.pattern, "/"), path) {
+			return rt.handler
+		}
+	}
+	return nil
+}
+
+type workersRoute struct {
+	method, pattern string
+	handler         workersHandler
+}
+
+func (a *WorkersAPI) routes() []workersRoute {
+	return []workersRoute{
+		{"GET", "subdomain", a.accountSubdomain},
+		{"GET", "scripts", a.listScripts},
+		{"GET", "services/*", a.getService},
+		{"DELETE", "services/*", a.deleteScript},
+		{"GET", "tails/by-consumer/*", a.emptyList},
+		{"GET", "durable_objects/namespaces", a.emptyList},
+
+		{"PUT", "scripts/*", a.putScript},
+		{"GET", "scripts/*", a.content},
+		{"DELETE", "scripts/*", a.deleteScript},
+		{"GET", "scripts/*/content", a.content},
+		{"GET", "scripts/*/content/v2", a.content},
+		{"POST", "scripts/*/versions", a.postVersion},
+		{"GET", "scripts/*/versions", a.listVersions},
+		{"GET", "scripts/*/versions/*", a.getVersion},
+		{"POST", "scripts/*/deployments", a.postDeployment},
+		{"GET", "scripts/*/deployments", a.listDeployments},
+		{"GET", "scripts/*/deployments/*", a.getDeployment},
+		{"GET", "scripts/*/settings", a.getSettings},
+		{"PATCH", "scripts/*/settings", a.patchSettings},
+		{"GET", "scripts/*/script-settings", a.getScriptSettings},
+		{"PATCH", "scripts/*/script-settings", a.patchScriptSettings},
+		{"GET", "scripts/*/secrets", a.listSecrets},
+		{"GET", "scripts/*/secrets/*", a.getSecret},
+		{"PUT", "scripts/*/secrets", a.putSecret},
+		{"DELETE", "scripts/*/secrets/*", a.deleteSecret},
+		{"PATCH", "scripts/*/secrets-bulk", a.patchSecrets},
+		{"GET", "scripts/*/subdomain", a.getSubdomain},
+		{"POST", "scripts/*/subdomain", a.postSubdomain},
+		{"GET", "scripts/*/references", a.references},
+		{"GET", "scripts/*/schedules", a.getSchedules},
+		{"PUT", "scripts/*/schedules", a.putSchedules},
+		{"POST", "scripts/*/tails", a.postTail},
+	}
+}
+
+func matchSegments(pattern, path []string) bool {
+	if len(pattern) != len(path) {
+		return false
+	}
+	for i, p := range pattern {
+		if p != "*" && p != path[i] || path[i] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// name is the script's name, which stands second in every path that has one.
+func (c workersCall) name() string { return c.path[1] }
+
+// source names the client, as the platform does in versions and deployments.
+func (c workersCall) source() string {
+	if strings.HasPrefix(c.r.UserAgent(), "wrangler/") {
+		return "wrangler"
+	}
+	return "api"
+}
+
+func (c workersCall) flag(name string) bool {
+	v, err := strconv.ParseBool(c.r.URL.Query().Get(name))
+	return err == nil && v
+}
+
+// maxWorkersJSON bounds a JSON body; a hundred secrets fit many times.
+const maxWorkersJSON = 8 << 20
+
+// decode reads a JSON body.
+func (c workersCall) decode(into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxWorkersJSON))
+	if err != nil {
+		return badWorkersRequest("the body could not be read: %v", err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return badWorkersRequest("the body is not the JSON expected: %v", err)
+	}
+	return nil
+}
+
+func badWorkersRequest(format string, args ...any) error {
+	return &workers.Error{Op: "read request", Code: workers.CodeBadRequest, Message: fmt.Sprintf(format, args...)}
+}
+
+// workersStatus is the HTTP status that goes with an error code. A refusal is
+// never a 5xx: clients would send it again.
+func workersStatus(code workers.Code) int {
+	switch code {
+	case workers.CodeNoWorker, workers.CodeNoSecret, workers.CodeNoDeployment, workers.CodeNoVersion:
+		return http.StatusNotFound
+	case workers.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case workers.CodeStillReferenced:
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
+}
+
+// codeWorkersInternal is the platform's code for an error of its own.
+const codeWorkersInternal = 10001
+
+func (a *WorkersAPI) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, code, message := http.StatusInternalServerError, codeWorkersInternal, "The sandbox could not do this: "+err.Error()
+	var refused *workers.Error
+	if errors.As(err, &refused) {
+		status, code, message = workersStatus(refused.Code), int(refused.Code), refused.Message
+	} else {
+		a.log.Error("a call of the Workers API failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	writeWorkersJSON(w, status, map[string]any{
+		"success": false, "errors": []any{map[string]any{"code": code, "message": message}}, "messages": []any{}, "result": nil,
+	}, nil)
+}
+
+func writeWorkersJSON(w http.ResponseWriter, status int, body map[string]any, info *workersPage) {
+	if info != nil {
+		body["result_info"] = info
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		// Only values made here are encoded, so this is a defect; say so.
+		status, data = http.StatusInternalServerError, []byte(`{"success":false,"errors":[{"code":10001,"message":"the answer could not be encoded"}],"messages":[],"result":null}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // the client may be gone
+}

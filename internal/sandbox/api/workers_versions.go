@@ -1,0 +1,96 @@
+package api
+
+import (
+	"strconv"
+
+	"firedrill/internal/sandbox/workers"
+)
+
+// Pages of versions have ten entries unless a client asks for another number.
+const (
+	defaultPerPage = 10
+	maxPerPage     = 100
+)
+
+// pageQuery reads page and per_page.
+func (c workersCall) pageQuery() (page, perPage int) {
+	page, perPage = 1, defaultPerPage
+	q := c.r.URL.Query()
+	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 0 {
+		page = n
+	}
+	if n, err := strconv.Atoi(q.Get("per_page")); err == nil && n > 0 {
+		perPage = min(n, maxPerPage)
+	}
+	return page, perPage
+}
+
+func (a *WorkersAPI) listVersions(c workersCall) (workersReply, error) {
+	page, perPage := c.pageQuery()
+	list, err := a.m.Versions(c.r.Context(), c.name(), perPage, (page-1)*perPage)
+	if err != nil {
+		return workersReply{}, err
+	}
+	items := []any{}
+	for _, v := range list.Versions {
+		items = append(items, versionView(v))
+	}
+	return workersReply{
+		result: map[string]any{"items": items},
+		info: &workersPage{Page: page, PerPage: perPage, Count: len(items), TotalCount: list.Total,
+			TotalPages: (list.Total + perPage - 1) / perPage},
+	}, nil
+}
+
+func (a *WorkersAPI) getVersion(c workersCall) (workersReply, error) {
+	v, err := a.m.Version(c.r.Context(), c.name(), c.path[3])
+	if err != nil {
+		return workersReply{}, err
+	}
+	return workersReply{result: versionDetails(v)}, nil
+}
+
+// deploymentsShown is how many deployments the platform lists.
+const deploymentsShown = 10
+
+func (a *WorkersAPI) listDeployments(c workersCall) (workersReply, error) {
+	list, err := a.m.Deployments(c.r.Context(), c.name(), deploymentsShown)
+	if err != nil {
+		return workersReply{}, err
+	}
+	views := []any{}
+	for _, d := range list {
+		views = append(views, deploymentView(d))
+	}
+	return workersReply{result: map[string]any{"deployments": views}}, nil
+}
+
+func (a *WorkersAPI) getDeployment(c workersCall) (workersReply, error) {
+	d, err := a.m.Deployment(c.r.Context(), c.name(), c.path[3])
+	if err != nil {
+		return workersReply{}, err
+	}
+	return workersReply{result: deploymentView(d)}, nil
+}
+
+func (a *WorkersAPI) postDeployment(c workersCall) (workersReply, error) {
+	// code_update_strategy concerns Durable Objects only and is passed over.
+	var given struct {
+		Strategy    string            `json:"strategy"`
+		Versions    []workers.Share   `json:"versions"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := c.decode(&given); err != nil {
+		return workersReply{}, err
+	}
+	if given.Strategy != "" && given.Strategy != "percentage" {
+		return workersReply{}, badWorkersRequest("the strategy is %q, and only \"percentage\" exists", given.Strategy)
+	}
+	d, err := a.m.Deploy(c.r.Context(), c.name(), workers.DeployRequest{
+		Shares: given.Versions, Annotations: given.Annotations, Source: c.source(), Force: c.flag("force"),
+	})
+	if err != nil {
+		return workersReply{}, err
+	}
+	return workersReply{result: deploymentView(d)}, nil
+}
