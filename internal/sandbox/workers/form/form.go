@@ -99,10 +99,10 @@ func describe(h textproto.MIMEHeader) (Part, error) {
 	return p, nil
 }
 
-// Browsers and fetch write these three characters of a name as percent escapes,
-// and nothing else (the HTML standard's form encoding).
+// Browsers and fetch write these three characters of a name as percent escapes
+// (the HTML standard's form encoding); a backslash is doubled, as in mail.
 var (
-	escaper   = strings.NewReplacer("\n", "%0A", "\r", "%0D", `"`, "%22")
+	escaper   = strings.NewReplacer("\n", "%0A", "\r", "%0D", `"`, "%22", `\`, `\\`)
 	unescaper = strings.NewReplacer("%0A", "\n", "%0D", "\r", "%22", `"`)
 )
 
