@@ -1,0 +1,113 @@
+package cloudflare
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"firedrill"
+	"firedrill/internal/action"
+)
+
+// Settings is the provider section of an environment.
+type Settings struct {
+	API     string        `json:"api,omitempty" doc:"base address of the API; the real platform if left out. A sandbox or a proxy works too"`
+	Account string        `json:"account,omitempty" doc:"account id, 32 hexadecimal digits"`
+	Token   action.Secret `json:"token,omitzero" doc:"where the API token stands: {env: NAME}, {file: PATH} or {command: [PROGRAM, ARG]}; never the token itself"`
+	Pace    float64       `json:"pace,omitempty" doc:"share of the API quota that may be used, above 0 and at most 1; half of it if left out, and no limit on a loopback address"`
+}
+
+// D1Attrs describes a database in a plan.
+type D1Attrs struct {
+	Name string `json:"name,omitempty" doc:"name of the database"`
+	ID   string `json:"id,omitempty" doc:"id of the database; without it the database is found by its name"`
+}
+
+// WorkerAttrs describes a Worker in a plan.
+type WorkerAttrs struct {
+	Name   string         `json:"name" doc:"name of the Worker script"`
+	URL    string         `json:"url,omitempty" doc:"address under which it is reached"`
+	Probes []action.Probe `json:"probes,omitempty" doc:"requests and the answers that count as healthy"`
+}
+
+// Deps is what the pack needs from whoever wires the program.
+type Deps struct {
+	Secrets action.Secrets
+	// Guard gives the guard of an environment; nil: nothing is refused.
+	Guard func(firedrill.Environment) func(Request) error
+	HTTP  *http.Client // nil: one for each environment
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
+	Trace func(Exchange)
+	// Restores counts the restores of databases; the platform does not tell.
+	// nil: they are counted for the life of the pack only.
+	Restores RestoreLog
+}
+
+// pack makes a client for each environment, once.
+type pack struct {
+	deps     Deps
+	restores RestoreLog
+
+	mu      sync.Mutex
+	clients map[string]*Client
+}
+
+// Pack gives the provider "cloudflare" with its kinds of resource and its actions.
+func Pack(deps Deps) action.Pack {
+	p := &pack{deps: deps, restores: deps.Restores, clients: map[string]*Client{}}
+	if p.restores == nil {
+		p.restores = &memoryRestores{}
+	}
+	return action.Pack{
+		Providers: Providers(),
+		Kinds:     Kinds(),
+		Actions:   append(p.d1Actions(), p.workerActions()...),
+	}
+}
+
+// Providers describes the provider section of an environment.
+func Providers() []firedrill.ProviderSpec {
+	return []firedrill.ProviderSpec{{Name: "cloudflare", Doc: "A Cloudflare account, or anything that speaks the v4 API.", Settings: typeOf[Settings]()}}
+}
+
+// Kinds describes the kinds of resource.
+func Kinds() []firedrill.KindSpec {
+	return []firedrill.KindSpec{
+		{Name: "d1", Provider: "cloudflare", Doc: "A D1 database, by name or id.", Attrs: typeOf[D1Attrs]()},
+		{Name: "worker", Provider: "cloudflare", Doc: "A Worker script, where it is reached, and how a healthy one answers.", Attrs: typeOf[WorkerAttrs]()},
+	}
+}
+
+// client gives the client of a call's environment.
+func (p *pack) client(call firedrill.Call) (*Client, error) {
+	env := call.Environment
+	var s Settings
+	if err := env.Settings.Into(&s); err != nil {
+		return nil, &firedrill.Error{Op: "cloudflare", Kind: firedrill.KindUsage, Target: "environment " + env.Name,
+			Detail: "its settings cannot be read", Remedy: "see: firedrill schema", Err: err}
+	}
+	key := env.Name + "\x00" + s.API + "\x00" + s.Account
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.clients[key]; ok {
+		return c, nil
+	}
+	cfg := Config{API: s.API, Account: s.Account, Pace: s.Pace, HTTP: p.deps.HTTP, Now: p.deps.Now, Sleep: p.deps.Sleep, Trace: p.deps.Trace,
+		Token: func(ctx context.Context) (string, error) { return p.deps.Secrets.Resolve(ctx, s.Token) }}
+	if p.deps.Guard != nil {
+		cfg.Guard = p.deps.Guard(env)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.clients[key] = c
+	return c, nil
+}
+
+// notify lets a request say why it waits.
+func notify(call firedrill.Call) func(string) {
+	return func(text string) { call.Progress(firedrill.Progress{Text: text}) }
+}
