@@ -141,8 +141,8 @@ func (w *writer) worker(k *Worker) {
 		w.raw("modules = [")
 		for _, m := range k.Modules {
 			w.raw("\n      (name = ").str(m.Name).raw(", ").raw(string(m.Kind)).raw(" = ")
-			switch m.Kind {
-			case DataModule, WasmModule:
+			switch {
+			case (m.Kind == DataModule || m.Kind == WasmModule) && len(m.Body) > 0: // 0x"" is not in the grammar
 				w.raw("0x\"").raw(hex.EncodeToString(m.Body)).raw("\"")
 			default:
 				w.str(string(m.Body))
