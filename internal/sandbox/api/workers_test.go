@@ -105,7 +105,7 @@ func (c *cloud) call(method, path, contentType string, body []byte) (status, cod
 	if err := json.NewDecoder(resp.Body).Decode(&env); err != nil {
 		c.t.Fatalf("%s %s: %d: %v", method, path, resp.StatusCode, err)
 	}
-	if env.Success != (resp.StatusCode == 200) {
+	if env.Success != (resp.StatusCode == http.StatusOK) {
 		c.t.Errorf("%s %s: success %v with status %d", method, path, env.Success, resp.StatusCode)
 	}
 	if len(env.Errors) > 0 {

@@ -51,7 +51,7 @@ func (b *box) load(worker string, interval time.Duration) (stop func() (sent int
 					if resp, err = b.client.Do(req); err == nil {
 						_, err = io.Copy(io.Discard, resp.Body)
 						err = errors.Join(err, resp.Body.Close())
-						if resp.StatusCode != 200 {
+						if resp.StatusCode != http.StatusOK {
 							err = errors.Join(err, fmt.Errorf("status %d", resp.StatusCode))
 						}
 					}

@@ -131,7 +131,7 @@ func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
 	if m.run, err = runFolder(opt.Dir); err != nil {
 		return nil, err
 	}
-	if m.bind, err = binding.Listen(m.bindSocket(), map[string]binding.Backend{
+	if m.bind, err = binding.Listen(ctx, m.bindSocket(), map[string]binding.Backend{
 		binding.KindD1: binding.D1{DB: opt.D1},
 	}, opt.Log); err != nil {
 		return nil, err

@@ -38,8 +38,8 @@ type Server struct {
 
 // Listen starts to serve on a unix socket at path, which must be in a folder
 // that only the owner can enter. Backends are found by kind.
-func Listen(path string, backends map[string]Backend, log *slog.Logger) (*Server, error) {
-	l, err := net.Listen("unix", path)
+func Listen(ctx context.Context, path string, backends map[string]Backend, log *slog.Logger) (*Server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("binding server: %w", err)
 	}

@@ -156,18 +156,18 @@ func parseD1(body []byte) (batch []Statement, single bool, err error) {
 // parseParam turns a JSON value into what SQLite binds. A number without
 // fraction or exponent that fits 64 bits is an integer.
 func parseParam(raw json.RawMessage) (any, error) {
-	switch c := raw[0]; {
-	case c == 'n':
+	switch raw[0] {
+	case 'n':
 		return nil, nil
-	case c == 't':
+	case 't':
 		return int64(1), nil
-	case c == 'f':
+	case 'f':
 		return int64(0), nil
-	case c == '"':
+	case '"':
 		var s string
 		err := json.Unmarshal(raw, &s)
 		return s, err
-	case c == '[':
+	case '[':
 		var numbers []octet
 		if err := json.Unmarshal(raw, &numbers); err != nil {
 			return nil, fmt.Errorf("a BLOB is an array of numbers from 0 to 255: %w", err)
@@ -177,7 +177,7 @@ func parseParam(raw json.RawMessage) (any, error) {
 			b[i] = byte(n)
 		}
 		return b, nil
-	case c == '{':
+	case '{':
 		return nil, errors.New("an object cannot be bound")
 	}
 	if !bytes.ContainsAny(raw, ".eE") {

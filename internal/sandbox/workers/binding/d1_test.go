@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
@@ -28,7 +29,7 @@ func (a *answers) Exists(context.Context, string) (bool, error) { return true, n
 func serve(t *testing.T, a *answers, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	D1{DB: a}.ServeBinding(w, httptest.NewRequest("POST", path, strings.NewReader(body)), "id")
+	D1{DB: a}.ServeBinding(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)), "id")
 	return w
 }
 
@@ -91,7 +92,7 @@ func TestRefusalsAreOneErrorObject(t *testing.T) {
 func TestAnUnknownKindIsRefused(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set(HeaderKind, "kv")
 	route(map[string]Backend{KindD1: D1{}}).ServeHTTP(w, r)
 	if w.Code != 501 {

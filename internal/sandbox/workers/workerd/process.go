@@ -116,7 +116,8 @@ func (s *Supervisor) start(ctx context.Context, st Start, dir string) (*Process,
 
 	// ExtraFiles become descriptors 3, 4, … of the child.
 	files := append([]*os.File{ctlW, source.file}, s.opt.Held...)
-	p.cmd = exec.Command(s.opt.Binary, "serve", "--control-fd=3", source.path(4))
+	// It outlives the request that starts it.
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.opt.Binary, "serve", "--control-fd=3", source.path(4))
 	p.cmd.Env = []string{} // nothing of the owner's environment reaches a Worker
 	p.cmd.Stdout, p.cmd.Stderr = outW, errW
 	p.cmd.ExtraFiles = files
