@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Source tells where a binary was found.
@@ -167,7 +169,7 @@ func inspect(ctx context.Context, path string, source Source) (Binary, error) {
 		// npm's wrapper would stand between us and the process to be stopped.
 		return Binary{}, errors.New("it is a script, not the program itself")
 	}
-	out, err := exec.CommandContext(ctx, abs, "--version").Output()
+	out, err := askVersion(ctx, abs)
 	if err != nil {
 		return Binary{}, fmt.Errorf("ask for its version: %w", err)
 	}
@@ -176,6 +178,19 @@ func inspect(ctx context.Context, path string, source Source) (Binary, error) {
 		return Binary{}, fmt.Errorf("it is not workerd: its version is %.80q", out)
 	}
 	return Binary{Path: abs, Version: version, Source: source}, nil
+}
+
+// askVersion runs the binary for its version. Right after a file was written it
+// can be "busy": a process that is just being forked elsewhere in this program
+// holds a copy of the descriptor for a moment.
+func askVersion(ctx context.Context, path string) ([]byte, error) {
+	for pause := time.Millisecond; ; pause *= 2 {
+		out, err := exec.CommandContext(ctx, path, "--version").Output()
+		if !errors.Is(err, syscall.ETXTBSY) || pause > time.Second {
+			return out, err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // isScript tells whether a file begins with "#!".
