@@ -13,6 +13,10 @@ func (p *pack) d1Actions() []firedrill.Action {
 		p.verifyToken(),
 		p.d1Find(), p.d1RestoreBudget(), p.d1Bookmark(),
 		p.d1Fingerprint(), p.d1Compare(), p.d1Restore(),
+		p.d1PlanCanaries(), p.d1InsertCanaries(), p.d1CheckCanaries(), p.d1RemoveCanaries(),
+		p.d1PlanDamage(), p.d1Damage(), p.d1Protect(),
+		p.d1ScratchName(), p.d1Create(), p.d1Copy(), p.d1Delete(),
+		p.d1Query(), p.d1Execute(),
 	}
 }
 

@@ -124,7 +124,7 @@ const (
 )
 
 func (d *d1) look(ctx context.Context, op string, pl planted) (presence, error) {
-	rows, _, err := d.page(ctx, op, pl.t, pl.t.at(pl.position), nil, 2)
+	rows, _, err := d.page(ctx, op, pl.t, pl.t.at(pl.position), nil, 2, 0)
 	if err != nil {
 		return absent, err
 	}

@@ -112,10 +112,10 @@ func encodeCell(c fingerprint.Cell) string {
 	switch c.Type {
 	case fingerprint.Text, fingerprint.Blob:
 		return string(c.Type) + hex.EncodeToString(c.Bytes)
-	case fingerprint.Null:
-		return "n"
+	case fingerprint.Integer, fingerprint.Real:
+		return string(c.Type) + c.String()
 	}
-	return string(c.Type) + strings.TrimPrefix(literal(c), "+")
+	return string(fingerprint.Null)
 }
 
 // fresh is what is known of a planned canary while others are planned.
@@ -183,7 +183,7 @@ func (p *canaryPlanner) table(ctx context.Context, t table) (reason string, err 
 	if t.Rowid == "" && len(t.PrimaryKey) == 0 {
 		return "its rows cannot be told apart", nil
 	}
-	rows, _, err := p.d.page(ctx, p.op, t, "", nil, 1)
+	rows, _, err := p.d.page(ctx, p.op, t, "", nil, 1, 0)
 	if err != nil {
 		return "", err
 	}

@@ -179,18 +179,28 @@ func (d *d1) repeat(ctx context.Context, op string, statements ...statement) ([]
 }
 
 func (d *d1) send(ctx context.Context, op string, reads, safe bool, statements ...statement) ([]set, error) {
-	type item struct {
-		SQL string `json:"sql"`
-	}
-	var batch []item
+	var items []item
 	for _, s := range statements {
-		if len(s) > maxStatement {
-			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,
-				Detail: fmt.Sprintf("needs a statement of %d bytes; the platform takes %d", len(s), maxStatement), Remedy: "a key or value of this database is too large to be named in a statement"}
-		}
-		batch = append(batch, item{string(s)})
+		items = append(items, item{SQL: string(s)})
 	}
-	body, err := json.Marshal(map[string]any{"batch": batch})
+	return d.sendItems(ctx, op, reads, safe, items)
+}
+
+// item is a statement on the wire. Its parameters are texts: numbers in JSON
+// would lose their exactness.
+type item struct {
+	SQL    string   `json:"sql"`
+	Params []string `json:"params,omitempty"`
+}
+
+func (d *d1) sendItems(ctx context.Context, op string, reads, safe bool, statements []item) ([]set, error) {
+	for _, s := range statements {
+		if len(s.SQL) > maxStatement {
+			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,
+				Detail: fmt.Sprintf("needs a statement of %d bytes; the platform takes %d", len(s.SQL), maxStatement), Remedy: "a key or value of this database is too large to be named in a statement"}
+		}
+	}
+	body, err := json.Marshal(map[string]any{"batch": statements})
 	if err != nil {
 		return nil, err
 	}

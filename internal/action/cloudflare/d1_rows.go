@@ -101,7 +101,7 @@ func (d *d1) eachRow(ctx context.Context, op string, t table, where string, visi
 	limit := firstPage
 	var after []fingerprint.Cell
 	for {
-		rows, size, err := d.page(ctx, op, t, where, after, limit)
+		rows, size, err := d.page(ctx, op, t, where, after, limit, 0)
 		if err != nil {
 			// The answer may have been too large: ask for less before giving up.
 			if kind := firedrill.KindOf(err); limit > 1 && (kind == firedrill.KindInvalid || kind == firedrill.KindCorrupt) {
@@ -135,8 +135,9 @@ func (t table) order() []string {
 	return out
 }
 
-// page reads up to limit rows after a position, and tells what they weigh.
-func (d *d1) page(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, limit int) ([]keyed, int, error) {
+// page reads up to limit rows after a position, offset of them passed over,
+// and tells what they weigh.
+func (d *d1) page(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, limit, offset int) ([]keyed, int, error) {
 	var exprs []string
 	for i, c := range t.Columns {
 		e := cellSQL(quoted(c.Name))
@@ -164,6 +165,9 @@ func (d *d1) page(ctx context.Context, op string, t table, where string, after [
 		q += " WHERE " + strings.Join(conditions, " AND ")
 	}
 	q += " ORDER BY " + strings.Join(order, ",") + " LIMIT " + strconv.Itoa(limit)
+	if offset > 0 {
+		q += " OFFSET " + strconv.Itoa(offset)
+	}
 	sets, err := d.run(ctx, op, true, statement(q))
 	if err != nil {
 		return nil, 0, err

@@ -1,0 +1,277 @@
+package cloudflare
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/fingerprint"
+)
+
+type copyIn struct {
+	Database string `json:"database" doc:"id of the database to copy"`
+	Name     string `json:"name" doc:"name of the copy, from d1.scratch-name"`
+}
+
+type copyOut struct {
+	ID     string `json:"id" doc:"id of the copy"`
+	Name   string `json:"name" doc:"name of the copy"`
+	Rows   int64  `json:"rows" doc:"rows that were copied"`
+	Tables int64  `json:"tables" doc:"tables that were copied"`
+}
+
+func (p *pack) d1Copy() firedrill.Action {
+	const name = "d1.copy"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent,
+		Doc:    "Copy a database into a scratch database with the same schema and the same rows, value by value, and compare both by fingerprint. What an interrupted attempt left is made anew. Virtual tables cannot be copied exactly and are refused by name.",
+		Claims: func(in firedrill.Values) []firedrill.Claim { return append(claim(false)(in), claimName(in)...) }},
+		func(ctx context.Context, call firedrill.Call, in copyIn) (action.Result[copyOut], error) {
+			var res action.Result[copyOut]
+			if err := checkScratchName(name, in.Name); err != nil {
+				return res, err
+			}
+			from, err := p.database(ctx, name, call, in.Database)
+			if err != nil {
+				return res, err
+			}
+			s, err := from.schema(ctx, name)
+			if err != nil {
+				return res, err
+			}
+			if len(s.Virtual) > 0 {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
+					Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
+			}
+			before, _, err := from.fingerprint(ctx, name, call)
+			if err != nil {
+				return res, err
+			}
+			to, err := from.c.scratch(ctx, name, in.Name, notify(call))
+			if err != nil {
+				return res, err
+			}
+			w := copyWriter{to: to, op: name, tell: call.Progress, total: before.Rows()}
+			if err := w.all(ctx, from, s); err != nil {
+				return res, err
+			}
+			after, _, err := to.fingerprint(ctx, name, call)
+			if err != nil {
+				return res, err
+			}
+			diff := fingerprint.Compare(before, after)
+			if len(diff.Rows)+len(diff.Objects)+len(diff.Columns) > 0 {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "database " + in.Name,
+					Detail: "the copy is not exact: " + equality(diff), Remedy: "stop the writers, then run again"}
+			}
+			res.Out = copyOut{to.db.ID, to.db.Name, after.Rows(), int64(len(after.Tables))}
+			res.Summary = fmt.Sprintf("%s in %s copied to %s", count(after.Rows(), "row"), count(len(after.Tables), "table"), in.Name)
+			return res, nil
+		})
+}
+
+// copyWriter writes a database into another.
+type copyWriter struct {
+	to    *d1
+	op    string
+	tell  func(firedrill.Progress)
+	total int64
+	done  int64
+
+	batch []item
+	bytes int
+}
+
+const (
+	literalBytes = 20_000    // of a value in a statement; longer ones travel as parameters
+	batchBytes   = 1_000_000 // of a batch
+	pieceOfHex   = 900_000   // digits of one parameter
+)
+
+// all empties the target, makes the tables, copies the rows parents first,
+// and then makes indexes, views and triggers, so that no trigger fires.
+func (w *copyWriter) all(ctx context.Context, from *d1, s schema) error {
+	if err := w.empty(ctx); err != nil {
+		return err
+	}
+	for _, o := range s.Objects {
+		if o.Type == "table" && o.SQL != "" && !strings.HasPrefix(strings.ToLower(o.Name), "sqlite_") {
+			w.batch = append(w.batch, item{SQL: o.SQL})
+		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	for _, t := range parentsFirst(s) {
+		lower := strings.ToLower(t.Name)
+		if strings.HasPrefix(lower, "sqlite_") && lower != "sqlite_sequence" {
+			return &firedrill.Error{Op: w.op, Kind: firedrill.KindUnsupported, Target: "table " + t.Name, Detail: "holds what ANALYZE found and cannot be copied", Remedy: "drill in place, or drop the statistics"}
+		}
+		if lower == "sqlite_sequence" {
+			continue
+		}
+		if err := w.rows(ctx, from, t); err != nil {
+			return err
+		}
+	}
+	if seq, ok := s.table("sqlite_sequence"); ok {
+		w.batch = append(w.batch, item{SQL: "DELETE FROM sqlite_sequence"})
+		if err := w.rows(ctx, from, seq); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []string{"index", "view", "trigger"} {
+		for _, o := range s.Objects {
+			if o.Type == kind && !o.Auto {
+				w.batch = append(w.batch, item{SQL: o.SQL})
+			}
+		}
+	}
+	return w.flush(ctx)
+}
+
+// empty takes away what an interrupted attempt left.
+func (w *copyWriter) empty(ctx context.Context) error {
+	s, err := w.to.schema(ctx, w.op)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{"trigger", "view"} {
+		for _, o := range s.Objects {
+			if o.Type == kind {
+				w.batch = append(w.batch, item{SQL: "DROP " + strings.ToUpper(kind) + " " + quoted(o.Name)})
+			}
+		}
+	}
+	tables := parentsFirst(s)
+	slices.Reverse(tables)
+	for _, t := range tables {
+		if !strings.HasPrefix(strings.ToLower(t.Name), "sqlite_") {
+			w.batch = append(w.batch, item{SQL: "DROP TABLE " + quoted(t.Name)})
+		}
+	}
+	return w.flush(ctx)
+}
+
+func (w *copyWriter) flush(ctx context.Context) error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	_, err := w.to.sendItems(ctx, w.op, false, false, append([]item{{SQL: "PRAGMA defer_foreign_keys=TRUE"}}, w.batch...))
+	w.batch, w.bytes = nil, 0
+	return err
+}
+
+func (w *copyWriter) rows(ctx context.Context, from *d1, t table) error {
+	var columns []string
+	if t.Rowid != "" && t.RowidAlias == "" {
+		columns = append(columns, t.Rowid)
+	}
+	for _, c := range t.Columns {
+		if !c.Generated {
+			columns = append(columns, quoted(c.Name))
+		}
+	}
+	head := "INSERT INTO " + quoted(t.Name) + " (" + strings.Join(columns, ",") + ") VALUES "
+	var values strings.Builder
+	var params []string
+	end := func() {
+		if values.Len() > 0 {
+			w.batch = append(w.batch, item{head + values.String(), params})
+			w.bytes += len(head) + values.Len()
+			for _, p := range params {
+				w.bytes += len(p)
+			}
+		}
+		values.Reset()
+		params = nil
+	}
+	err := from.eachRow(ctx, w.op, t, "", func(r keyed) error {
+		var parts []string
+		var own []string
+		if t.Rowid != "" && t.RowidAlias == "" {
+			parts = append(parts, literal(fingerprint.Cell{Type: fingerprint.Integer, Int: r.Rowid}))
+		}
+		for i, c := range t.Columns {
+			if c.Generated {
+				continue
+			}
+			part, more := bindable(r.Cells[i])
+			parts, own = append(parts, part), append(own, more...)
+		}
+		row := "(" + strings.Join(parts, ",") + ")"
+		if values.Len()+len(row)+len(head) > maxStatement-1000 || len(params)+len(own) > 100 || len(own) > 0 && len(params) > 0 {
+			end()
+		}
+		if values.Len() > 0 {
+			values.WriteByte(',')
+		}
+		values.WriteString(row)
+		params = append(params, own...)
+		w.done++
+		if w.done%1000 == 0 {
+			w.tell(firedrill.Progress{Text: "copying rows of " + t.Name, Done: w.done, Total: w.total})
+		}
+		if w.bytes+values.Len() > batchBytes || len(params) > 0 {
+			end()
+			if w.bytes > batchBytes {
+				return w.flush(ctx)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	end()
+	return w.flush(ctx)
+}
+
+// bindable gives the SQL of a value: a literal, or, where that would be too
+// long for a statement, an expression over parameters.
+func bindable(c fingerprint.Cell) (sql string, params []string) {
+	if len(c.Bytes) <= literalBytes {
+		return literal(c), nil
+	}
+	digits := hex.EncodeToString(c.Bytes)
+	var marks []string
+	for len(digits) > 0 {
+		n := min(pieceOfHex, len(digits))
+		marks, params = append(marks, "unhex(?)"), append(params, digits[:n])
+		digits = digits[n:]
+	}
+	typ := "BLOB"
+	if c.Type == fingerprint.Text {
+		typ = "TEXT"
+	}
+	return "CAST(" + strings.Join(marks, "||") + " AS " + typ + ")", params
+}
+
+// parentsFirst orders tables so that those that foreign keys refer to come
+// before those that refer, as far as there is no circle.
+func parentsFirst(s schema) []table {
+	var out []table
+	seen := map[string]bool{}
+	var visit func(table)
+	visit = func(t table) {
+		if seen[strings.ToLower(t.Name)] {
+			return
+		}
+		seen[strings.ToLower(t.Name)] = true
+		for _, k := range s.foreign {
+			if k.Table == t.Name {
+				if parent, ok := s.table(k.Parent); ok {
+					visit(parent)
+				}
+			}
+		}
+		out = append(out, t)
+	}
+	for _, t := range s.Tables {
+		visit(t)
+	}
+	return out
+}
