@@ -67,6 +67,8 @@ type Client struct {
 	base string
 	http *http.Client
 	pace *pacer
+	// local is set for loopback addresses: nobody counts requests there.
+	local bool
 
 	mu        sync.Mutex
 	databases map[string]Database // by id: what a database is called
@@ -91,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, &firedrill.Error{Op: "cloudflare", Kind: firedrill.KindUsage, Target: "setting pace",
 			Detail: "is not a share between 0 and 1", Remedy: "write for example pace: 0.5"}
 	}
-	c := &Client{cfg: cfg, base: strings.TrimRight(cfg.API, "/"), databases: map[string]Database{}}
+	c := &Client{cfg: cfg, base: strings.TrimRight(cfg.API, "/"), local: local, databases: map[string]Database{}}
 	pace := cfg.Pace
 	if pace == 0 && !local {
 		pace = 0.5

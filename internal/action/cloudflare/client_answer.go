@@ -85,7 +85,13 @@ func refused(req Request, status int, errs []apiError) error {
 		}
 		e.Detail = fmt.Sprintf("%s [code %d]", strings.Join(messages, "; "), e.Code)
 	}
-	e.Kind = kindOfCode(e.Code)
+	// Under a server's failure the code does not tell whether a change happened.
+	if status < 500 {
+		e.Kind = kindOfCode(e.Code)
+	}
+	if e.Kind == firedrill.KindInvalid && !req.reads() && lostOnTheWay(e.Detail) {
+		e.Kind = firedrill.KindUnknown
+	}
 	if e.Kind == "" {
 		kind, known := kindOfStatus(req, status)
 		if !known {
@@ -95,6 +101,17 @@ func refused(req Request, status int, errs []apiError) error {
 	}
 	e.Remedy = remedy(e.Kind)
 	return e
+}
+
+// lostOnTheWay knows the messages by which a database says, with the code of
+// a plain SQL error, that it does not know what became of a request.
+func lostOnTheWay(message string) bool {
+	for _, s := range []string{"Network connection lost", "storage operation exceeded timeout", "storage caused object to be reset", "reset because its code was updated", "Internal error"} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // kindOfCode classifies the API's own codes; "" where the status must tell.

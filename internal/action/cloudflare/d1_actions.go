@@ -15,6 +15,7 @@ func (p *pack) d1Actions() []firedrill.Action {
 		p.d1Fingerprint(), p.d1Compare(), p.d1Restore(),
 		p.d1PlanCanaries(), p.d1InsertCanaries(), p.d1CheckCanaries(), p.d1RemoveCanaries(),
 		p.d1PlanDamage(), p.d1Damage(), p.d1Protect(),
+		p.d1Sentinel(), p.d1SentinelPause(), p.d1SentinelResume(), p.d1SentinelStop(), p.d1SentinelRemove(),
 		p.d1ScratchName(), p.d1Create(), p.d1Copy(), p.d1Delete(),
 		p.d1Query(), p.d1Execute(),
 	}
@@ -38,6 +39,14 @@ func artefact(call firedrill.Call, name string) (string, error) {
 	return filepath.Join(call.Dir, name), nil
 }
 
+// makeDir makes the run's folder, if it is missing.
+func makeDir(call firedrill.Call) error {
+	if err := os.MkdirAll(call.Dir, 0o700); err != nil {
+		return &firedrill.Error{Op: "write artefact", Kind: firedrill.KindStorage, Target: call.Dir, Remedy: "make the folder writable", Err: err}
+	}
+	return nil
+}
+
 // save writes an artefact whole or not at all.
 func save(call firedrill.Call, name string, data []byte) error {
 	path, err := artefact(call, name)
@@ -47,8 +56,8 @@ func save(call firedrill.Call, name string, data []byte) error {
 	failed := func(err error) error {
 		return &firedrill.Error{Op: "write artefact", Kind: firedrill.KindStorage, Target: path, Remedy: "make room on the disk, and the folder writable", Err: err}
 	}
-	if err := os.MkdirAll(call.Dir, 0o700); err != nil {
-		return failed(err)
+	if err := makeDir(call); err != nil {
+		return err
 	}
 	temp, err := os.CreateTemp(call.Dir, "."+name+".*")
 	if err != nil {

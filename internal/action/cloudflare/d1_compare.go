@@ -31,7 +31,7 @@ type compareOut struct {
 	Differences []string `json:"differences" doc:"the first differences, by table and key"`
 	Found       int64    `json:"found" doc:"with damage: damaged rows and schema entries that were found different"`
 	Beyond      int64    `json:"beyond" doc:"with damage: rows that differ although they were not damaged directly: what triggers and cascades did"`
-	Bookmark    string   `json:"bookmark" doc:"the point in time that was compared"`
+	Bookmark    string   `json:"bookmark,omitempty" doc:"the point in time that was compared; none with damage, which may be looked for while others write"`
 }
 
 func (p *pack) d1Compare() firedrill.Action {
@@ -52,28 +52,25 @@ func (p *pack) d1Compare() firedrill.Action {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "database " + d.db.Name,
 					Detail: "the fingerprint is of database " + before.Database, Remedy: "compare with a fingerprint of the same database"}
 			}
-			now, _, err := d.fingerprint(ctx, name, call)
+			if in.Damage != "" {
+				// Damage may be looked for while others write; only equality needs
+				// the database to stand still.
+				now, s, err := d.readAll(ctx, name, call)
+				if err != nil {
+					return res, err
+				}
+				return observeDamage(call, in.Damage, fingerprint.Compare(before, now), s)
+			}
+			now, s, err := d.fingerprint(ctx, name, call)
 			if err != nil {
 				return res, err
 			}
 			diff := fingerprint.Compare(before, now)
+			if in.Residue {
+				diff, res.Collateral = withoutResidue(diff, s)
+			}
 			res.Out = summarize(diff)
 			res.Out.Bookmark = now.Bookmark
-			if in.Damage != "" {
-				return observeDamage(call, in.Damage, diff, res)
-			}
-			if in.Residue {
-				s, err := d.schema(ctx, name)
-				if err != nil {
-					return res, err
-				}
-				var kept []string
-				diff, kept = withoutResidue(diff, s)
-				res.Collateral = kept
-				bookmark := res.Out.Bookmark
-				res.Out = summarize(diff)
-				res.Out.Bookmark = bookmark
-			}
 			res.Summary = equality(diff)
 			res.Checks = []firedrill.Check{{OK: diff.Equal(), Compared: diff.ComparedRows, Detail: res.Summary}}
 			return res, nil
@@ -177,10 +174,26 @@ type damagedObject struct {
 
 const damageFormat = 1
 
+// place is a row by its table and key.
+type place struct{ table, key string }
+
+// writtenByOthers counts new rows in tables into which no trigger writes.
+func writtenByOthers(differs map[place]string, s schema) int64 {
+	targets := s.triggerTargets()
+	var n int64
+	for p, how := range differs {
+		if how == fingerprint.Extra && !targets[strings.ToLower(p.table)] && p.table != "sqlite_sequence" {
+			n++
+		}
+	}
+	return n
+}
+
 // observeDamage looks for everything that was done among the differences. A
 // row that was to be changed and is gone, because a cascade took it, counts
 // as found.
-func observeDamage(call firedrill.Call, file string, diff fingerprint.Difference, res action.Result[compareOut]) (action.Result[compareOut], error) {
+func observeDamage(call firedrill.Call, file string, diff fingerprint.Difference, s schema) (action.Result[compareOut], error) {
+	res := action.Result[compareOut]{Out: summarize(diff)}
 	data, err := load(call, file)
 	if err != nil {
 		return res, err
@@ -189,7 +202,6 @@ func observeDamage(call firedrill.Call, file string, diff fingerprint.Difference
 	if err := json.Unmarshal(data, &done); err != nil || done.Format != damageFormat {
 		return res, &firedrill.Error{Op: "d1.compare", Kind: firedrill.KindCorrupt, Target: file, Detail: "is not a list of damage that this version reads", Err: err}
 	}
-	type place struct{ table, key string }
 	differs := map[place]string{}
 	for _, r := range diff.Rows {
 		differs[place{r.Table, r.Key}] = r.How
@@ -214,6 +226,9 @@ func observeDamage(call firedrill.Call, file string, diff fingerprint.Difference
 		absent = append(absent, o.Type+" "+o.Name)
 	}
 	res.Out.Beyond = int64(len(differs))
+	if others := writtenByOthers(differs, s); others > 0 {
+		res.Collateral = append(res.Collateral, fmt.Sprintf("%s that no trigger and no part of the drill wrote are undone by the recovery", count(others, "new row")))
+	}
 	wanted := int64(len(done.Rows) + len(done.Objects))
 	ok := wanted > 0 && len(absent) == 0
 	res.Summary = fmt.Sprintf("%s of %s found: %s and %s differ", grouped(res.Out.Found), count(wanted, "damaged thing"), count(res.Out.Differing, "row"), count(res.Out.Schema, "schema object"))

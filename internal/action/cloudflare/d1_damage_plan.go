@@ -1,6 +1,7 @@
 package cloudflare
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -116,8 +117,15 @@ func (p *damagePlanner) all(ctx context.Context) (damagePlan, error) {
 		}
 		total += sizes[i]
 	}
+	// Small tables first: what they leave goes to the large ones.
+	order := make([]int, len(eligible))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[a], sizes[b]) })
 	left := p.most
-	for i, t := range eligible {
+	for _, i := range order {
+		t := eligible[i]
 		share := min(left, sizes[i], max(4, p.most*sizes[i]/max(1, total)))
 		if share == 0 {
 			continue
@@ -142,9 +150,10 @@ func (p *damagePlanner) table(ctx context.Context, t table, size, share int64) e
 		return err
 	}
 	remove := 0
-	if p.mayDelete(t) && len(rows) > 1 {
+	if len(rows) > 1 {
 		remove = max(1, len(rows)/8)
 	}
+	// Rows that a foreign key holds are refused by the database, and stay.
 	gone, changed := rows[len(rows)-remove:], rows[:len(rows)-remove]
 	took := false
 	for _, column := range p.columns(t) {
@@ -230,17 +239,6 @@ func (p *damagePlanner) choose(ctx context.Context, t table, size, share int64) 
 	rest := out[min(2, len(out)):]
 	p.chance.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	return out, nil
-}
-
-// mayDelete tells whether rows of a table can be deleted without a foreign
-// key standing in the way.
-func (p *damagePlanner) mayDelete(t table) bool {
-	for _, k := range p.s.foreign {
-		if strings.EqualFold(k.Parent, t.Name) && k.OnDelete != "CASCADE" && k.OnDelete != "SET NULL" {
-			return false
-		}
-	}
-	return true
 }
 
 // columns gives the columns that may be changed, the most promising first:

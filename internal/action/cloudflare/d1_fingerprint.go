@@ -34,7 +34,7 @@ func (p *pack) d1Fingerprint() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			snap, virtual, err := d.fingerprint(ctx, name, call)
+			snap, s, err := d.fingerprint(ctx, name, call)
 			if err != nil {
 				return res, err
 			}
@@ -43,7 +43,7 @@ func (p *pack) d1Fingerprint() firedrill.Action {
 				return res, err
 			}
 			res.Out = fingerprintOut{Bookmark: snap.Bookmark, Digest: snap.Digest().String(), Rows: snap.Rows(), Tables: int64(len(snap.Tables)),
-				Objects: int64(len(snap.Objects)), Virtual: append([]string{}, virtual...), File: file}
+				Objects: int64(len(snap.Objects)), Virtual: append([]string{}, s.Virtual...), File: file}
 			res.Summary = fmt.Sprintf("%s in %s fingerprinted · bookmark %s", count(snap.Rows(), "row"), count(len(snap.Tables), "table"), snap.Bookmark)
 			return res, nil
 		})
@@ -62,27 +62,27 @@ func saveSnapshot(call firedrill.Call, snap fingerprint.Snapshot) (string, error
 const fingerprintTries = 3
 
 // fingerprint reads the whole database between two equal bookmarks.
-func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call) (fingerprint.Snapshot, []string, error) {
+func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call) (fingerprint.Snapshot, schema, error) {
 	for try := 1; ; try++ {
 		before, err := d.bookmark(ctx, op)
 		if err != nil {
-			return fingerprint.Snapshot{}, nil, err
+			return fingerprint.Snapshot{}, schema{}, err
 		}
-		snap, virtual, err := d.readAll(ctx, op, call)
+		snap, s, err := d.readAll(ctx, op, call)
 		if err == nil {
 			snap.Bookmark = before
 		} else if firedrill.KindOf(err) != firedrill.KindConflict {
-			return fingerprint.Snapshot{}, nil, err
+			return fingerprint.Snapshot{}, schema{}, err
 		}
 		after, berr := d.bookmark(ctx, op)
 		if berr != nil {
-			return fingerprint.Snapshot{}, nil, berr
+			return fingerprint.Snapshot{}, schema{}, berr
 		}
 		if err == nil && after == before {
-			return snap, virtual, nil
+			return snap, s, nil
 		}
 		if try == fingerprintTries {
-			return fingerprint.Snapshot{}, nil, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + d.db.Name,
+			return fingerprint.Snapshot{}, schema{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + d.db.Name,
 				Detail: fmt.Sprintf("somebody wrote during each of %d attempts", fingerprintTries), Remedy: "stop the writers (quiesce in the plan), then run again", Err: err}
 		}
 		call.Progress(firedrill.Progress{Text: "somebody wrote meanwhile; reading again"})
@@ -90,10 +90,10 @@ func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call) (f
 }
 
 // readAll reads schema and rows once, without regard to writers.
-func (d *d1) readAll(ctx context.Context, op string, call firedrill.Call) (fingerprint.Snapshot, []string, error) {
+func (d *d1) readAll(ctx context.Context, op string, call firedrill.Call) (fingerprint.Snapshot, schema, error) {
 	s, err := d.schema(ctx, op)
 	if err != nil {
-		return fingerprint.Snapshot{}, nil, err
+		return fingerprint.Snapshot{}, schema{}, err
 	}
 	var tables []fingerprint.Table
 	var done int64
@@ -114,9 +114,9 @@ func (d *d1) readAll(ctx context.Context, op string, call firedrill.Call) (finge
 			return b.Add(r.Row)
 		})
 		if err != nil {
-			return fingerprint.Snapshot{}, nil, err
+			return fingerprint.Snapshot{}, schema{}, err
 		}
 		tables = append(tables, b.Table())
 	}
-	return fingerprint.NewSnapshot(d.db.ID, "", tables, s.objects()), s.Virtual, nil
+	return fingerprint.NewSnapshot(d.db.ID, "", tables, s.objects()), s, nil
 }

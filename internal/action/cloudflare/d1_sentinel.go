@@ -1,0 +1,241 @@
+package cloudflare
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"firedrill"
+)
+
+const sentinelTable = ownPrefix + "sentinel"
+
+// sentinel writes numbered rows into a table of its own, one after the other,
+// and notes which were acknowledged and when. What is missing after a
+// recovery is the loss. The numbers are given here and not by the database:
+// AUTOINCREMENT would leave a trace in sqlite_sequence.
+//
+// The notes are kept in a file as well, so that a process that takes the run
+// up after a crash goes on with the next number.
+type sentinel struct {
+	d     *d1
+	every time.Duration
+	now   func() firedrill.Stamp
+	notes *os.File
+
+	stop chan struct{} // closed by Stop
+	once sync.Once
+	done chan struct{} // closed when Run has ended
+
+	mu      sync.Mutex
+	running bool
+	paused  bool
+	idle    *sync.Cond // signalled when a write ended or the state changed
+	busy    bool       // a write is under way
+	next    int64
+	boot    string
+	acks    []firedrill.Ack
+	last    error // of the latest write, nil if it was acknowledged
+}
+
+// note is a line of the sentinel's file.
+type note struct {
+	N    int64  `json:"n"`
+	At   int64  `json:"t"`
+	Boot string `json:"boot"`
+}
+
+// newSentinel makes a sentinel that goes on after what is noted in a file.
+func newSentinel(d *d1, file string, every time.Duration, now func() firedrill.Stamp) (*sentinel, error) {
+	s := &sentinel{d: d, every: every, now: now, next: 1, boot: now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
+	s.idle = sync.NewCond(&s.mu)
+	failed := func(err error) error {
+		return &firedrill.Error{Op: "d1.sentinel", Kind: firedrill.KindStorage, Target: file, Err: err, Remedy: "make room on the disk, and the folder writable"}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, failed(err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		var n note
+		if err := json.Unmarshal(lines.Bytes(), &n); err != nil {
+			continue // the line that a crash cut short: its write counts as not acknowledged
+		}
+		s.next = max(s.next, n.N+1)
+		if n.Boot == s.boot {
+			s.acks = append(s.acks, firedrill.Ack{N: n.N, At: n.At})
+		}
+	}
+	if len(data) > 0 {
+		s.next += 1000 // writes whose note was lost have numbers too
+	}
+	s.notes, err = os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, failed(err)
+	}
+	return s, nil
+}
+
+// createSentinelTable makes the sentinel's table, if it is not there.
+func (d *d1) createSentinelTable(ctx context.Context, op string) error {
+	_, err := d.repeat(ctx, op, statement("CREATE TABLE IF NOT EXISTS "+quoted(sentinelTable)+" (n INTEGER PRIMARY KEY)"))
+	return err
+}
+
+// Run writes until it is stopped.
+func (s *sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
+	s.mu.Lock()
+	s.running = true
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer close(s.done)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stop:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		s.idle.Broadcast()
+		s.mu.Unlock()
+	}()
+	for {
+		n, on := s.take(ctx)
+		if !on {
+			return
+		}
+		_, err := s.d.run(ctx, "d1.sentinel", false, statement(fmt.Sprintf("INSERT INTO %s (n) VALUES (%d)", quoted(sentinelTable), n)))
+		s.wrote(n, err)
+		t := time.NewTimer(s.every)
+		select {
+		case <-s.stop:
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// take gives the next number, once the sentinel is not paused. on is false
+// when it is stopped.
+func (s *sentinel) take(ctx context.Context) (n int64, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		select {
+		case <-s.stop:
+			return 0, false
+		default:
+		}
+		if ctx.Err() != nil {
+			return 0, false
+		}
+		if !s.paused {
+			break
+		}
+		s.idle.Wait()
+	}
+	n = s.next
+	s.next++
+	s.busy = true
+	return n, true
+}
+
+// wrote notes how a write ended. The moment is that of the acknowledgement.
+func (s *sentinel) wrote(n int64, err error) {
+	at := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy, s.last = false, err
+	if err == nil {
+		line, merr := json.Marshal(note{n, at.Mono, at.Boot})
+		if merr == nil {
+			_, merr = s.notes.Write(append(line, '\n'))
+		}
+		if merr != nil {
+			s.last = merr // an acknowledgement without its note still counts in this process
+		}
+		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono})
+	}
+	s.idle.Broadcast()
+}
+
+// Stop ends the writing and waits for the write that is under way.
+func (s *sentinel) Stop() {
+	s.once.Do(func() { close(s.stop) })
+	s.mu.Lock()
+	running := s.running
+	s.mu.Unlock()
+	if running {
+		<-s.done
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.notes != nil {
+		_ = s.notes.Close() // every note was written through; nothing is buffered
+		s.notes = nil
+	}
+}
+
+// pause holds the writing and returns when no write is under way.
+func (s *sentinel) pause(ctx context.Context) error {
+	return s.await(ctx, func() { s.paused = true }, func() bool { return !s.busy })
+}
+
+// resume goes on and returns after the next acknowledged write.
+func (s *sentinel) resume(ctx context.Context) error {
+	var had int
+	return s.await(ctx, func() { s.paused, had = false, len(s.acks) }, func() bool { return len(s.acks) > had })
+}
+
+// await changes the state and waits until a condition holds.
+func (s *sentinel) await(ctx context.Context, change func(), holds func() bool) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.idle.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	s.idle.Broadcast()
+	for !holds() {
+		if ctx.Err() != nil {
+			err := s.last
+			if err == nil {
+				err = ctx.Err()
+			}
+			return &firedrill.Error{Op: "d1.sentinel", Kind: firedrill.KindTimeout, Target: "database " + s.d.db.Name, Detail: "the sentinel's write was not acknowledged in time", Remedy: "see whether the database takes writes", Err: err}
+		}
+		s.idle.Wait()
+	}
+	return nil
+}
+
+// observation compares what was acknowledged with what is there.
+func (s *sentinel) observation(name string, survivors map[int64]bool) *firedrill.Observation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &firedrill.Observation{Observer: name, Boot: s.boot}
+	acknowledged := map[int64]bool{}
+	for _, a := range s.acks {
+		a.Lost = !survivors[a.N]
+		acknowledged[a.N] = true
+		o.Acks = append(o.Acks, a)
+	}
+	for n := int64(1); n < s.next; n++ {
+		if survivors[n] && !acknowledged[n] {
+			o.Ghosts = append(o.Ghosts, n)
+		}
+	}
+	return o
+}
