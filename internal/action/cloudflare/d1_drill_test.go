@@ -1,7 +1,6 @@
 package cloudflare
 
 import (
-	"strings"
 	"testing"
 
 	"firedrill"
@@ -130,10 +129,5 @@ func TestDrillOnAHostileSchema(t *testing.T) {
 	t.Log(clean.Collateral)
 	if o := b.do("none", "d1.check-canaries", db(id, "canaries", text(t, written, "file"))); ok(o) {
 		t.Error("removed canaries are called intact")
-	}
-	for _, s := range p.sql {
-		if strings.Contains(s, canaryToken) {
-			t.Error("the token stands in SQL")
-		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,19 +91,21 @@ func TestSomebodyWhoWritesIsNoticed(t *testing.T) {
 	p := newPlatform(t)
 	id := p.create("shop", plain)
 	b := newBench(t, p.server.URL)
-	writes, calls := 2, 0
-	p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+	var writes atomic.Int32
+	writes.Store(2)
+	calls := 0
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/raw") {
-			if calls++; calls%3 == 0 && writes > 0 {
-				writes--
+			if calls++; calls%3 == 0 && writes.Load() > 0 {
+				writes.Add(-1)
 				p.dbs[id].db.Exec("INSERT INTO t (name) VALUES ('other')")
 				p.dbs[id].keep()
 			}
 		}
 		return false
-	}
+	})
 	b.do("cut", "d1.fingerprint", db(id)) // the third attempt is undisturbed
-	writes = 1000
+	writes.Store(1000)
 	err := b.fails(firedrill.KindConflict, "d1.fingerprint", db(id))
 	if !strings.Contains(err.Error(), "somebody wrote") {
 		t.Errorf("got %v", err)
@@ -121,19 +124,19 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 		"says nothing": map[string]string{},
 		"null":         nil,
 	} {
-		p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+		p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, "/restore") {
 				return false
 			}
 			answer(w, result)
 			return true
-		}
+		})
 		if _, err := b.try("restore", "d1.restore", back); firedrill.KindOf(err) != firedrill.KindUnknown {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// One that restores the wrong moment moves the bookmark: the data tells.
-	p.bend = nil
+	p.bending(nil)
 	p.exec(id, "UPDATE t SET name = 'x' WHERE id = 2")
 	wrong := b.do("wrong", "d1.bookmark", db(id))
 	p.exec(id, "DELETE FROM t")
@@ -168,7 +171,7 @@ func TestRestoresAreCountedAndWaitedFor(t *testing.T) {
 	}
 	// The platform's own count may be higher than ours: somebody else restored.
 	refusals := 2
-	p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/restore") || refusals == 0 {
 			return false
 		}
@@ -176,7 +179,7 @@ func TestRestoresAreCountedAndWaitedFor(t *testing.T) {
 		w.Header().Set("Retry-After", "400")
 		refuse(w, 429, 0, "too many restores")
 		return true
-	}
+	})
 	b.mu.Lock()
 	b.now = b.now.Add(time.Hour)
 	b.mu.Unlock()
@@ -244,8 +247,8 @@ func TestACopyIsExact(t *testing.T) {
 		}
 	}
 	o, err := b.try("delete", "d1.delete", firedrill.Values{"name": name})
-	if err != nil || o.Outputs["existed"] != true || len(p.dbs) != 1 {
-		t.Errorf("deleted: %v, %v, %d databases left", o.Outputs, err, len(p.dbs))
+	if err != nil || o.Outputs["existed"] != true || p.count() != 1 {
+		t.Errorf("deleted: %v, %v, %d databases left", o.Outputs, err, p.count())
 	}
 	if o := b.do("delete", "d1.delete", firedrill.Values{"name": name}); o.Outputs["existed"] != false {
 		t.Errorf("deleted twice: %v", o.Outputs)
@@ -261,8 +264,8 @@ func TestOnlyScratchDatabasesAreMadeAndDeleted(t *testing.T) {
 	b.fails(firedrill.KindGuard, "d1.delete", firedrill.Values{"name": "firedrill-scratch-"})
 	b.fails(firedrill.KindGuard, "d1.create", firedrill.Values{"name": "shop"})
 	b.fails(firedrill.KindGuard, "d1.copy", db(id, "name", "shop"))
-	if len(p.log) != 0 {
-		t.Errorf("sent: %v", p.log)
+	if log := p.requests(); len(log) != 0 {
+		t.Errorf("sent: %v", log)
 	}
 }
 
@@ -335,19 +338,19 @@ func TestDamageIsDoneOnceOrNotAtAll(t *testing.T) {
 	b.fails(firedrill.KindGuard, "d1.damage", db(other, "plan", plan))
 	b.fails(firedrill.KindUsage, "d1.damage", db(id, "plan", "../../etc/passwd"))
 	b.fails(firedrill.KindCorrupt, "d1.damage", db(id, "plan", text(t, print, "file")))
-	sent := 0
-	p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+	var sent atomic.Int32
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/raw") {
 			return false
 		}
-		sent++
+		sent.Add(1)
 		conn, _, _ := w.(http.Hijacker).Hijack()
 		conn.Close()
 		return true
-	}
+	})
 	b.fails(firedrill.KindUnknown, "d1.damage", db(id, "plan", plan))
-	if sent != 1 {
-		t.Errorf("sent %d times", sent)
+	if n := sent.Load(); n != 1 {
+		t.Errorf("sent %d times", n)
 	}
 }
 
@@ -359,8 +362,8 @@ func TestQueriesThatCouldChangeSomethingAreNotSent(t *testing.T) {
 	for _, q := range []string{"", "DELETE FROM t", "WITH x AS (SELECT 1) DELETE FROM t", "SELECT 1; DROP TABLE t", "/* SELECT */ UPDATE t SET name=1", "PRAGMA user_version=7", "explain; vacuum", "VALUES (1); DELETE FROM t;", "SELECT 1 -- \n; DELETE FROM t"} {
 		b.fails(firedrill.KindGuard, "d1.query", db(id, "sql", q))
 	}
-	if len(p.log) != 0 {
-		t.Errorf("sent: %v", p.log)
+	if log := p.requests(); len(log) != 0 {
+		t.Errorf("sent: %v", log)
 	}
 	o := b.do("ask", "d1.query", db(id, "sql", "SELECT 'delete from t; ''drop' AS text, count(*) AS n FROM t; "))
 	if fmt.Sprint(o.Outputs["rows"]) != "[map[n:3 text:delete from t; 'drop]]" {
@@ -454,23 +457,23 @@ func TestTokensThatAreNotActive(t *testing.T) {
 	p := newPlatform(t)
 	b := newBench(t, p.server.URL)
 	for _, status := range []string{"disabled", "expired"} {
-		p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+		p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 			answer(w, map[string]string{"id": "t", "status": status})
 			return true
-		}
+		})
 		err := b.fails(firedrill.KindDenied, "cloudflare.verify", firedrill.Values{})
 		if !strings.Contains(err.Error(), status) {
 			t.Errorf("%s: %v", status, err)
 		}
 	}
-	p.bend = func(w http.ResponseWriter, r *http.Request) bool {
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/accounts/") {
 			answer(w, map[string]string{"id": "t", "status": "active"})
 			return true
 		}
 		refuse(w, 401, 1000, "Invalid API Token")
 		return true
-	}
+	})
 	b.do("account token", "cloudflare.verify", firedrill.Values{})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,6 @@ type platform struct {
 	dbs  map[string]*platformDB
 	bend func(w http.ResponseWriter, r *http.Request) bool // true: answered
 	log  []string                                          // method and path of every request
-	sql  []string                                          // every statement
 }
 
 type platformDB struct {
@@ -112,6 +112,27 @@ func (p *platform) exec(id, script string) {
 		p.t.Fatalf("%s: %v", script, err)
 	}
 	p.dbs[id].keep()
+}
+
+// bending sets a function that may answer in the platform's place.
+func (p *platform) bending(f func(http.ResponseWriter, *http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bend = f
+}
+
+// requests gives the method and path of every request so far.
+func (p *platform) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.log)
+}
+
+// count gives the number of databases.
+func (p *platform) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.dbs)
 }
 
 func answer(w http.ResponseWriter, result any) {
@@ -230,7 +251,6 @@ func (p *platform) raw(w http.ResponseWriter, r *http.Request, d *platformDB) {
 	conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	var results []any
 	for _, s := range in.Batch {
-		p.sql = append(p.sql, s.SQL)
 		var params []any
 		for _, x := range s.Params {
 			params = append(params, x)
