@@ -34,43 +34,52 @@ func (p *pack) d1Copy() firedrill.Action {
 			if err := checkScratchName(name, in.Name); err != nil {
 				return res, err
 			}
-			from, err := p.database(ctx, name, call, in.Database)
+			var err error
+			res.Out, err = p.copy(ctx, name, call, in)
 			if err != nil {
 				return res, err
 			}
-			s, err := from.schema(ctx, name)
-			if err != nil {
-				return res, err
-			}
-			if len(s.Virtual) > 0 {
-				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
-					Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
-			}
-			before, _, err := from.fingerprint(ctx, name, call)
-			if err != nil {
-				return res, err
-			}
-			to, err := from.c.scratch(ctx, name, in.Name, notify(call))
-			if err != nil {
-				return res, err
-			}
-			w := copyWriter{to: to, op: name, tell: call.Progress, total: before.Rows()}
-			if err := w.all(ctx, from, s); err != nil {
-				return res, err
-			}
-			after, _, err := to.fingerprint(ctx, name, call)
-			if err != nil {
-				return res, err
-			}
-			diff := fingerprint.Compare(before, after)
-			if len(diff.Rows)+len(diff.Objects)+len(diff.Columns) > 0 {
-				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "database " + in.Name,
-					Detail: "the copy is not exact: " + equality(diff), Remedy: "stop the writers, then run again"}
-			}
-			res.Out = copyOut{to.db.ID, to.db.Name, after.Rows(), int64(len(after.Tables))}
-			res.Summary = fmt.Sprintf("%s in %s copied to %s", count(after.Rows(), "row"), count(len(after.Tables), "table"), in.Name)
+			res.Summary = fmt.Sprintf("%s in %s copied to %s", count(res.Out.Rows, "row"), count(res.Out.Tables, "table"), in.Name)
 			return res, nil
 		})
+}
+
+// copy copies a database into a scratch database and compares them.
+func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copyIn) (copyOut, error) {
+	from, err := p.database(ctx, op, call, in.Database)
+	if err != nil {
+		return copyOut{}, err
+	}
+	s, err := from.schema(ctx, op)
+	if err != nil {
+		return copyOut{}, err
+	}
+	if len(s.Virtual) > 0 {
+		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
+			Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
+	}
+	before, _, err := from.fingerprint(ctx, op, call)
+	if err != nil {
+		return copyOut{}, err
+	}
+	to, err := from.c.scratch(ctx, op, in.Name, notify(call))
+	if err != nil {
+		return copyOut{}, err
+	}
+	w := copyWriter{to: to, op: op, tell: call.Progress, total: before.Rows()}
+	if err := w.all(ctx, from, s); err != nil {
+		return copyOut{}, err
+	}
+	after, _, err := to.fingerprint(ctx, op, call)
+	if err != nil {
+		return copyOut{}, err
+	}
+	diff := fingerprint.Compare(before, after)
+	if len(diff.Rows)+len(diff.Objects)+len(diff.Columns) > 0 {
+		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + in.Name,
+			Detail: "the copy is not exact: " + equality(diff), Remedy: "stop the writers, then run again"}
+	}
+	return copyOut{to.db.ID, to.db.Name, after.Rows(), int64(len(after.Tables))}, nil
 }
 
 // copyWriter writes a database into another.

@@ -42,6 +42,9 @@ func (p *pack) d1Damage() firedrill.Action {
 			if plan.Database != d.db.ID {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindGuard, Target: "database " + d.db.Name, Detail: "the damage was planned for database " + plan.Database}
 			}
+			if err := mayDamage(name, call, d); err != nil {
+				return res, err
+			}
 			var batch []statement
 			for _, list := range [][]string{plan.Updates, plan.Deletes, plan.Schema} {
 				for _, s := range list {
@@ -64,6 +67,16 @@ func (p *pack) d1Damage() firedrill.Action {
 			res.Summary = fmt.Sprintf("%s changed, %s deleted, %s", count(res.Out.Updated, "row"), grouped(res.Out.Deleted), schemaWords(plan))
 			return res, nil
 		})
+}
+
+// mayDamage refuses damage to data that others work with: outside of
+// exclusive environments, sandboxes and CI only scratch databases are damaged.
+func mayDamage(op string, call firedrill.Call, d *d1) error {
+	if call.Environment.InPlace() || checkScratchName(op, d.db.Name) == nil {
+		return nil
+	}
+	return &firedrill.Error{Op: op, Kind: firedrill.KindGuard, Target: "database " + d.db.Name,
+		Detail: "others write in environment " + call.Environment.Name + ", so its own data is not damaged", Remedy: "work on a scratch copy, or say in the plan that it is exclusive: true"}
 }
 
 func schemaWords(plan damagePlan) string {

@@ -49,6 +49,9 @@ func (p *pack) d1PlanDamage() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
+			if err := mayDamage(name, call, d); err != nil {
+				return res, err
+			}
 			s, err := d.schema(ctx, name)
 			if err != nil {
 				return res, err

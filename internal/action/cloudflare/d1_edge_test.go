@@ -255,6 +255,35 @@ func TestACopyIsExact(t *testing.T) {
 	}
 }
 
+// TestSharedDataIsNotDamaged drills a staging environment that others use:
+// only a scratch copy may be damaged.
+func TestSharedDataIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	id := p.create("shop", plain)
+	b := newBench(t, p.server.URL)
+	b.call.Environment.Class = firedrill.ClassStaging
+	scratch := text(t, b.do("name", "d1.scratch-name", db(id)), "name")
+	b.fails(firedrill.KindGuard, "d1.target", db(id, "scratch", scratch, "copy", false))
+	b.fails(firedrill.KindGuard, "d1.plan-damage", db(id))
+	b.call.Environment.Class = firedrill.ClassCI
+	plan := text(t, b.do("plan", "d1.plan-damage", db(id)), "file")
+	b.call.Environment.Class = firedrill.ClassStaging
+	b.fails(firedrill.KindGuard, "d1.damage", db(id, "plan", plan))
+	b.fails(firedrill.KindGuard, "d1.execute", db(id, "sql", []any{"DELETE FROM t"}))
+	target := b.do("target", "d1.target", db(id, "scratch", scratch, "copy", true))
+	copied := text(t, target, "id")
+	plan = text(t, b.do("plan", "d1.plan-damage", db(copied)), "file")
+	b.do("damage", "d1.damage", db(copied, "plan", plan))
+	if o := b.do("look", "d1.query", db(id, "sql", "SELECT * FROM t WHERE name IN ('a','b','c')")); o.Outputs["count"].(int64) != 3 {
+		t.Error("the original was damaged")
+	}
+	b.call.Environment.Exclusive = true
+	if o := b.do("target", "d1.target", db(id, "scratch", scratch, "copy", false)); text(t, o, "id") != id {
+		t.Errorf("target: %v", o.Outputs)
+	}
+}
+
 func TestOnlyScratchDatabasesAreMadeAndDeleted(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

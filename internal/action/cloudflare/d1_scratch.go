@@ -36,6 +36,51 @@ func (p *pack) d1ScratchName() firedrill.Action {
 		})
 }
 
+type targetIn struct {
+	Database string `json:"database" doc:"id of the database that the plan names"`
+	Scratch  string `json:"scratch" doc:"name for a scratch copy, from d1.scratch-name"`
+	Copy     bool   `json:"copy" doc:"true: work on an exact copy; false: work on the database itself"`
+}
+
+type targetOut struct {
+	ID     string `json:"id" doc:"id of the database to work on"`
+	Name   string `json:"name" doc:"its name"`
+	Copied bool   `json:"copied" doc:"it is a scratch copy"`
+}
+
+func (p *pack) d1Target() firedrill.Action {
+	const name = "d1.target"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent,
+		Doc: "Settle which database a drill works on: the one that the plan names, where nobody else writes, or an exact scratch copy of it. On an environment that is neither exclusive nor a sandbox, working on the database itself is refused.",
+		Claims: func(in firedrill.Values) []firedrill.Claim {
+			n, _ := in["scratch"].(string)
+			return append(claim(false)(in), firedrill.Claim{Resource: "d1-name:" + n, Write: true})
+		}},
+		func(ctx context.Context, call firedrill.Call, in targetIn) (action.Result[targetOut], error) {
+			var res action.Result[targetOut]
+			if in.Copy {
+				out, err := p.copy(ctx, name, call, copyIn{Database: in.Database, Name: in.Scratch})
+				if err != nil {
+					return res, err
+				}
+				res.Out = targetOut{out.ID, out.Name, true}
+				res.Summary = fmt.Sprintf("%s copied to %s", count(out.Rows, "row"), out.Name)
+				return res, nil
+			}
+			if !call.Environment.InPlace() {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindGuard, Target: "environment " + call.Environment.Name,
+					Detail: "others write there, so its own data is not damaged", Remedy: "work on a scratch copy, or say in the plan that it is exclusive: true"}
+			}
+			d, err := p.database(ctx, name, call, in.Database)
+			if err != nil {
+				return res, err
+			}
+			res.Out = targetOut{d.db.ID, d.db.Name, false}
+			res.Summary = "database " + d.db.Name + " itself"
+			return res, nil
+		})
+}
+
 type createIn struct {
 	Name string `json:"name" doc:"name of the new database; begins with firedrill-scratch-"`
 }
@@ -136,6 +181,7 @@ func (p *pack) d1Delete() firedrill.Action {
 			d, err := c.databaseByName(ctx, name, in.Name, notify(call))
 			if firedrill.KindOf(err) == firedrill.KindNotFound {
 				res.Summary = "database " + in.Name + " does not exist"
+				res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary}}
 				return res, nil
 			}
 			if err != nil {
@@ -155,6 +201,7 @@ func (p *pack) d1Delete() firedrill.Action {
 			}
 			res.Out.Existed = true
 			res.Summary = "database " + in.Name + " deleted"
+			res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary + " and not listed any more"}}
 			return res, nil
 		})
 }

@@ -104,6 +104,9 @@ func (p *pack) d1Execute() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
+			if err := mayDamage(name, call, d); err != nil {
+				return res, err
+			}
 			var batch []statement
 			for _, s := range in.SQL {
 				batch = append(batch, statement(s))
