@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"net/http"
 	"sort"
 
 	"firedrill"
@@ -23,7 +24,7 @@ type Probe struct {
 
 // Name is how a probe is shown: "/health", or "POST /login".
 func (p Probe) Name() string {
-	if p.Method == "" || p.Method == "GET" {
+	if p.Method == "" || p.Method == http.MethodGet {
 		return p.Path
 	}
 	return p.Method + " " + p.Path

@@ -348,7 +348,7 @@ func TestTheTokenIsNowhereButInTheHeader(t *testing.T) {
 	var exchanges []Exchange
 	c, _ := against(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Header.Get("Authorization"))
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		w.Write([]byte("boom"))
 	}, func(cfg *Config) { cfg.Trace = func(e Exchange) { exchanges = append(exchanges, e) } })
 	_, err := c.Do(context.Background(), readRequest)

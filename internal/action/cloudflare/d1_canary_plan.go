@@ -425,7 +425,7 @@ func inventCell(sql string, c column, text string) fingerprint.Cell {
 		return fingerprint.Cell{Type: fingerprint.Text, Bytes: []byte(text)}
 	case has("BLOB"):
 		return fingerprint.Cell{Type: fingerprint.Blob, Bytes: []byte(text)}
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOAT", "DOUBLE"):
 		return fingerprint.Cell{Type: fingerprint.Real, Real: 1.5}
 	case has("DATE", "TIME"):
 		return fingerprint.Cell{Type: fingerprint.Text, Bytes: []byte("2000-01-01T00:00:00Z")}

@@ -35,7 +35,7 @@ func (p *pack) d1Protect() firedrill.Action {
 			}
 			word := literal(fingerprint.Cell{Type: fingerprint.Text, Bytes: []byte(call.Op)})
 			table := quoted(protectionTable)
-			sets, err := d.repeat(ctx, name,
+			_, err = d.repeat(ctx, name,
 				statement("CREATE TABLE IF NOT EXISTS "+table+" (op TEXT PRIMARY KEY) WITHOUT ROWID"),
 				statement("INSERT OR REPLACE INTO "+table+" (op) VALUES ("+word+")"))
 			if err != nil {
@@ -44,7 +44,7 @@ func (p *pack) d1Protect() firedrill.Action {
 			if res.Out.After, err = d.bookmark(ctx, name); err != nil {
 				return res, err
 			}
-			sets, err = d.run(ctx, name, true, statement("SELECT count(*) FROM "+table+" WHERE op="+word))
+			sets, err := d.run(ctx, name, true, statement("SELECT count(*) FROM "+table+" WHERE op="+word))
 			if err != nil {
 				return res, err
 			}
