@@ -6,36 +6,44 @@ import (
 	"firedrill"
 )
 
-// Machine is one run.
+// Machine is one run. It is not safe for concurrent use.
 type Machine struct {
 	resolver firedrill.Resolver
 	state    *state
 	now      firedrill.Stamp
-	records  []firedrill.Record // emitted, not yet handed out
-	effects  []Effect           // to start once records are durable
-	out      bool               // a Ready is out and not yet advanced
-	asked    map[string]bool    // ops an AskDone is out for
-	canceled map[callKey]bool
-	measures bool // a Measure is out
 	live     bool // started or resumed in this process: may decide
+
+	records []firedrill.Record // emitted, not yet handed out
+	effects []Effect           // to start once records are durable
+	out     []Effect           // of the Ready that is not yet advanced
+	waiting bool               // for Advance
+
+	// What the shell was asked for in this process and has not answered.
+	released map[callKey]bool // calls that may have started: their intent is durable
+	asked    map[string]firedrill.Role
+	measures bool
+
+	swept bool // what a turn stops is stopped
+	back  *unwinding
+	eyes  *looking
 }
 
 // New makes a machine that waits for [Start].
 func New(r firedrill.Resolver) *Machine {
-	return &Machine{resolver: r, state: newState(), asked: map[string]bool{}, canceled: map[callKey]bool{}}
+	return &Machine{resolver: r, state: newState(), released: map[callKey]bool{}, asked: map[string]firedrill.Role{}}
 }
 
 // Load folds the records of an earlier process. The machine decides nothing
-// until it is given [Resume].
+// until it is given [Resume]; its views work at once.
 func Load(r firedrill.Resolver, records []firedrill.Record) (*Machine, error) {
 	m := New(r)
 	for _, rec := range records {
 		if err := m.state.apply(rec); err != nil {
-			return nil, err
+			return nil, &firedrill.Error{Op: "read the run's records", Kind: firedrill.KindCorrupt, Target: m.state.run, Err: err}
 		}
 	}
 	if m.state.program == nil {
-		return nil, fmt.Errorf("engine: the records do not begin with a start")
+		return nil, &firedrill.Error{Op: "read the run's records", Kind: firedrill.KindCorrupt, Detail: "there are none"}
 	}
 	return m, nil
 }
@@ -54,13 +62,17 @@ func (m *Machine) Step(in Input) error {
 	case Resume:
 		m.live = true
 		m.emit(firedrill.Resumed{Version: in.Version, Executor: in.Executor})
+		if in.Abort {
+			m.turn(firedrill.ReasonAborted, "", "the run was aborted after an interruption")
+		}
 		m.takeUp()
 	case Completion:
 		m.complete(in)
 	case EdgeSeen:
 		m.emit(firedrill.Seen{Edge: in.Edge})
+		return nil
 	case Interrupt:
-		m.turn(firedrill.ReasonAborted, "", in.Detail)
+		m.turn(firedrill.ReasonAborted, "", firstOf(in.Detail, "the run was interrupted"))
 	case Answer:
 		m.answered(in)
 	case MeasureDone:
@@ -75,73 +87,63 @@ func (m *Machine) Step(in Input) error {
 func (m *Machine) admit(in Input) error {
 	s := m.state
 	if _, begins := in.(Start); begins != (s.program == nil) {
-		return fmt.Errorf("engine: %T when the run is %s", in, map[bool]string{true: "not started", false: "started already"}[s.program == nil])
+		return misfit("%T when the run is %s", in, map[bool]string{true: "not started", false: "started already"}[s.program == nil])
 	}
 	if s.finished != nil {
-		return fmt.Errorf("engine: %T after the run finished", in)
+		return misfit("%T after the run finished", in)
+	}
+	if _, resumes := in.(Resume); !resumes && !m.live && s.program != nil {
+		return misfit("%T before the run was resumed", in)
 	}
 	switch in := in.(type) {
 	case Start:
 		return validate(in.Program)
 	case Resume:
 		if m.live {
-			return fmt.Errorf("engine: resumed twice")
+			return misfit("resumed twice")
 		}
-		return nil
 	case Completion:
-		c, ok := s.open[callKey{in.Op, in.Role}]
-		if !ok || c.Attempt != in.Attempt || m.asked[in.Op] && in.Role == firedrill.RoleDo {
-			return fmt.Errorf("engine: completion of %s (%s, attempt %d), which is not under way", in.Op, in.Role, in.Attempt)
+		key := callKey{in.Op, in.Role}
+		c, ok := s.open[key]
+		if !ok || c.Attempt != in.Attempt || !m.released[key] {
+			return misfit("completion of %s (%s, attempt %d), which is not under way", in.Op, in.Role, in.Attempt)
 		}
 	case Answer:
-		if !m.asked[in.Op] {
-			return fmt.Errorf("engine: answer for %s, which was not asked", in.Op)
+		role, ok := m.asked[in.Op]
+		if !ok || !m.released[callKey{in.Op, role}] {
+			return misfit("answer for %s, which was not asked", in.Op)
 		}
 	case MeasureDone:
 		if !m.measures {
-			return fmt.Errorf("engine: a measurement that was not asked for")
+			return misfit("a measurement that was not asked for")
 		}
-	}
-	if !m.live {
-		return fmt.Errorf("engine: %T before the run was resumed", in)
 	}
 	return nil
 }
 
-// Ready gives what is to be done next; ok is false when there is nothing. It
-// may not be called again before [Machine.Advance].
+func misfit(format string, args ...any) error {
+	return &firedrill.Error{Op: "engine", Kind: firedrill.KindInternal, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Ready gives what is to be done next; ok is false when there is nothing, or
+// when the batch before it was not yet advanced.
 func (m *Machine) Ready() (rd Ready, ok bool) {
-	if m.out || len(m.records) == 0 && len(m.effects) == 0 {
+	if m.waiting || len(m.records) == 0 && len(m.effects) == 0 {
 		return Ready{}, false
 	}
 	rd = Ready{Records: m.records, Effects: m.effects}
-	m.records, m.effects, m.out = nil, nil, true
+	m.out, m.records, m.effects, m.waiting = m.effects, nil, nil, true
 	return rd, true
 }
 
 // Advance says that the records of the last Ready are durable.
-func (m *Machine) Advance() { m.out = false }
-
-// Done tells whether the run finished.
-func (m *Machine) Done() bool { return m.state.finished != nil }
-
-// InFlight gives the calls under way.
-func (m *Machine) InFlight() []Effect {
-	var calls []Effect
-	for _, c := range m.state.openInOrder() {
-		calls = append(calls, m.effect(c))
+func (m *Machine) Advance() {
+	for _, e := range m.out {
+		if e.Kind == Do || e.Kind == AskDone {
+			m.released[callKey{e.Op, e.Role}] = true
+		}
 	}
-	return calls
-}
-
-// Damaged lists what is changed at this moment and not put back, newest
-// first, with the command that repairs it.
-func (m *Machine) Damaged() []firedrill.Left {
-	var left []firedrill.Left
-	for _, st := range m.state.undoable() {
-		left = append(left, st.left("was changed and is not put back"))
-	}
-	return left
+	m.out, m.waiting = nil, false
 }
 
 // emit decides: the record is applied and will be persisted.
@@ -162,49 +164,58 @@ func (m *Machine) turn(cause firedrill.ReasonCode, step, detail string) {
 	}
 }
 
-func (m *Machine) effect(c firedrill.Intended) Effect {
-	return Effect{Kind: Do, Op: c.Op, Step: c.Step, Role: c.Role, Attempt: c.Attempt, Uses: c.Uses,
+func (m *Machine) effect(kind EffectKind, c firedrill.Intended) Effect {
+	return Effect{Kind: kind, Op: c.Op, Step: c.Step, Role: c.Role, Attempt: c.Attempt, Uses: c.Uses,
 		Inputs: c.Resolved.Inputs, Impact: c.Resolved.Impact, Timeout: c.Resolved.Timeout}
 }
 
 // intend records that a call is about to start, and lets it start after that.
 func (m *Machine) intend(c firedrill.Intended) {
 	m.emit(c)
-	m.effects = append(m.effects, m.effect(c))
+	delete(m.released, callKey{c.Op, c.Role})
+	m.effects = append(m.effects, m.effect(Do, c))
 }
 
 // decide follows from the state alone: it starts what may start, or goes back,
 // or ends the run.
 func (m *Machine) decide() {
-	if !m.live || m.state.finished != nil {
-		return
-	}
 	s := m.state
-	if s.turned == nil && m.advance() {
+	if s.finished != nil || s.turned == nil && m.advance() {
 		return
 	}
 	if s.turned != nil {
-		m.cancelReads()
+		m.sweep()
 	}
-	if len(s.open) > 0 || len(m.asked) > 0 || m.undoSome() || m.lookSome() {
+	if s.busy > 0 || m.undoSome() || m.lookSome() {
 		return
 	}
 	switch {
-	case s.measured == nil && !m.measures:
-		m.measures = true
-		m.effects = append(m.effects, Effect{Kind: Measure})
 	case s.measured != nil:
 		m.emit(conclude(s))
+	case !m.measures:
+		m.measures = true
+		m.effects = append(m.effects, Effect{Kind: Measure})
 	}
 }
 
-// cancelReads cancels what is under way and changes nothing; mutations settle.
-func (m *Machine) cancelReads() {
+// sweep stops what a turn stops, once: steps that did not start never will,
+// and calls that change nothing are cancelled. Mutations settle.
+func (m *Machine) sweep() {
+	if m.swept {
+		return
+	}
+	m.swept = true
+	for _, st := range m.state.order {
+		if st.status == waiting {
+			m.emit(firedrill.StepSkipped{Step: st.def.ID, Reason: turnedBefore})
+		}
+	}
 	for _, c := range m.state.openInOrder() {
-		key := callKey{c.Op, c.Role}
-		if c.Role == firedrill.RoleDo && c.Resolved.Impact == firedrill.Reads && !m.canceled[key] {
-			m.canceled[key] = true
-			m.effects = append(m.effects, Effect{Kind: Cancel, Op: c.Op, Step: c.Step, Role: c.Role, Attempt: c.Attempt})
+		if _, asking := m.asked[c.Op]; !asking && c.Role == firedrill.RoleDo && c.Resolved.Impact == firedrill.Reads {
+			m.effects = append(m.effects, m.effect(Cancel, c.Intended))
 		}
 	}
 }
+
+// turnedBefore is why a step is skipped that did not start before the turn.
+const turnedBefore = "the run turned back before it started"

@@ -20,7 +20,9 @@ type (
 		Executor string
 		Program  firedrill.Program
 	}
-	// Completion is how a Do effect ended.
+	// Completion is how a Do effect ended; Op, Role and Attempt are the
+	// effect's. A success with a problem counts as a failure, and status
+	// unknown means that the call may or may not have happened.
 	Completion struct {
 		At       firedrill.Stamp
 		Op       string
@@ -37,18 +39,21 @@ type (
 		At   firedrill.Stamp
 		Edge firedrill.Edge
 	}
-	// Interrupt asks the run to turn back: a signal, an abort.
+	// Interrupt asks the run to turn back: a signal, an abort. A run that
+	// turned already goes on as it does.
 	Interrupt struct {
 		At     firedrill.Stamp
 		Detail string
 	}
-	// Resume says that another process took the run up after [Load].
+	// Resume says that another process took the run up after [Load]. With
+	// Abort the run turns back at once and starts no step again.
 	Resume struct {
 		At       firedrill.Stamp
 		Version  string
 		Executor string
+		Abort    bool
 	}
-	// Answer is what an Ask effect found.
+	// Answer is what an AskDone effect found; a problem makes it unknown.
 	Answer struct {
 		At      firedrill.Stamp
 		Op      string
@@ -78,21 +83,26 @@ type EffectKind string
 const (
 	// Do performs an action; answer with a Completion.
 	Do EffectKind = "do"
-	// AskDone asks an action whether an interrupted call happened; answer with an Answer.
+	// AskDone asks an action whether a call happened whose outcome was lost;
+	// answer with an Answer.
 	AskDone EffectKind = "ask"
 	// Cancel cancels a call under way that changes nothing; its Completion still comes.
 	Cancel EffectKind = "cancel"
-	// Measure computes the measurement of the durable records; answer with MeasureDone.
+	// Measure computes the measurement of all durable records, those of this
+	// batch included; answer with a MeasureDone.
 	Measure EffectKind = "measure"
 )
 
 // Effect is something for the shell to perform, without waiting for it.
 type Effect struct {
-	Kind    EffectKind
+	Kind EffectKind
+	// Op identifies the mutation. All attempts at a step share it, and so do
+	// its undo, its look and the rearming of its observer: (Op, Role) names a
+	// call under way.
 	Op      string
 	Step    string
 	Role    firedrill.Role
-	Attempt int
+	Attempt int // from 1; for AskDone, of the call whose outcome was lost
 	Uses    string
 	Inputs  firedrill.Values
 	Impact  firedrill.Impact
@@ -102,6 +112,7 @@ type Effect struct {
 // Ready is what the shell has to do next. The ordering contract: Records must
 // be durable BEFORE any of Effects starts, and in their order. Several steps
 // that become ready at one moment share one Ready, and so one durable barrier.
+// A batch that was written in part is a run that crashed there; it can be resumed.
 type Ready struct {
 	Records []firedrill.Record
 	Effects []Effect

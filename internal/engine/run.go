@@ -7,12 +7,12 @@ import (
 	"firedrill"
 )
 
-// advance starts every step that may start. It gives true while there is
-// still something to wait for.
+// advance starts every step that may start. It gives true while the steps are
+// not all settled.
 func (m *Machine) advance() bool {
 	s := m.state
-	if m.rearming() {
-		return true
+	if s.rearms > 0 {
+		return true // nothing that relies on an observer may go on without it
 	}
 	for s.turned == nil {
 		st := s.plan.next()
@@ -24,31 +24,18 @@ func (m *Machine) advance() bool {
 	return s.turned == nil && !s.plan.over()
 }
 
-// rearming tells whether an observer is being started again: nothing that
-// relies on it may go on.
-func (m *Machine) rearming() bool {
-	for k := range m.state.open {
-		if k.role == firedrill.RoleRearm {
-			return true
-		}
-	}
-	return false
-}
-
 // try starts a step, skips it, or lets it wait for a resource.
 func (m *Machine) try(st *step) {
 	s := m.state
 	if st.waitsFor == "" { // not resolved before
-		if st.def.When != "" {
-			run, evaluated, err := m.resolver.When(st.def, s.scope())
-			if err != nil {
-				m.refuse(st, err)
-				return
-			}
-			if !run {
-				m.emit(firedrill.StepSkipped{Step: st.def.ID, Reason: "its condition is false: " + st.def.When, Evaluated: evaluated})
-				return
-			}
+		run, evaluated, err := m.when(st, s.scope())
+		if err != nil {
+			m.refuse(st, err)
+			return
+		}
+		if !run {
+			m.emit(firedrill.StepSkipped{Step: st.def.ID, Reason: falseCondition(st), Evaluated: evaluated})
+			return
 		}
 		r, err := m.resolver.Resolve(st.def, s.scope())
 		if err != nil {
@@ -72,117 +59,106 @@ func (m *Machine) try(st *step) {
 	m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleDo, Attempt: 1, Op: s.op(st.def.ID), Uses: st.def.Uses, Resolved: st.resolved})
 }
 
+func (m *Machine) when(st *step, scope firedrill.Scope) (bool, []firedrill.Evaluation, error) {
+	if st.def.When == "" {
+		return true, nil, nil
+	}
+	return m.resolver.When(st.def, scope)
+}
+
+func falseCondition(st *step) string { return "its condition is false: " + st.def.When }
+
 func (m *Machine) refuse(st *step, err error) {
-	p := firedrill.ProblemOf(err)
-	m.emit(firedrill.StepRefused{Step: st.def.ID, Problem: *p})
-	m.turn(causeOfRefusal(st), st.def.ID, st.def.ID+": "+p.Detail)
+	m.emit(firedrill.StepRefused{Step: st.def.ID, Problem: *firedrill.ProblemOf(err)})
+	m.follow(st)
 }
 
 // complete takes the end of a call.
 func (m *Machine) complete(in Completion) {
-	c := m.state.open[callKey{in.Op, in.Role}]
+	key := callKey{in.Op, in.Role}
+	c := m.state.open[key]
+	delete(m.released, key)
 	st := m.state.steps[c.Step]
-	delete(m.canceled, callKey{in.Op, in.Role})
 	ended := firedrill.Ended{Step: c.Step, Role: in.Role, Attempt: in.Attempt, Op: in.Op, Status: in.Status,
 		Started: in.Started, Finished: in.Finished, Outputs: in.Outcome.Outputs, Summary: in.Outcome.Summary,
 		Checks: in.Outcome.Checks, Collateral: in.Outcome.Collateral, Observation: in.Outcome.Observation, Problem: in.Problem}
-	switch in.Role {
-	case firedrill.RoleDo:
-		m.completeStep(st, ended, in.Outcome.Steps)
-	case firedrill.RoleLook:
-		m.emit(m.checked(st, ended))
-	case firedrill.RoleRearm:
-		m.emit(ended)
-		if in.Status != firedrill.StatusOK {
-			m.turn(firedrill.ReasonUnknownOutcome, c.Step, c.Step+": could not observe again: "+why(ended))
-		}
-	default:
-		m.emit(ended)
-	}
+	m.end(st, c, plausible(ended, c.Uses), in.Outcome.Steps)
 }
 
-func (m *Machine) completeStep(st *step, ended firedrill.Ended, sub []firedrill.Step) {
-	ended = m.checked(st, ended)
-	if ended.Status == firedrill.StatusUnknown && st.resolved.Replay == firedrill.Ask && m.state.turned == nil {
-		m.ask(m.state.open[callKey{ended.Op, ended.Role}])
+// plausible makes a status and a problem agree; in doubt it was no success.
+func plausible(e firedrill.Ended, uses string) firedrill.Ended {
+	switch {
+	case e.Status == firedrill.StatusOK && e.Problem == nil, e.Status == firedrill.StatusUnknown && e.Problem != nil:
+	case e.Problem == nil:
+		e.Problem = &firedrill.Problem{Op: uses, Kind: firedrill.KindInternal, Target: "step " + e.Step, Detail: fmt.Sprintf("ended as %q without a reason", e.Status)}
+		if e.Status != firedrill.StatusUnknown {
+			e.Status = firedrill.StatusFailed
+		}
+	case e.Problem.Kind == firedrill.KindUnknown:
+		e.Status = firedrill.StatusUnknown
+	default:
+		e.Status = firedrill.StatusFailed
+	}
+	return e
+}
+
+// end records the end of a call and decides what follows from it.
+func (m *Machine) end(st *step, c call, ended firedrill.Ended, sub []firedrill.Step) {
+	if ended.Status == firedrill.StatusUnknown && m.mayAsk(c) {
+		m.ask(c)
 		return
 	}
-	if ended.Status == firedrill.StatusOK && len(sub) > 0 && !st.expanded {
-		defs, err := m.expansion(st, sub)
-		if err != nil {
-			ended.Status, ended.Problem = firedrill.StatusFailed, firedrill.ProblemOf(err)
-		} else {
-			m.emit(firedrill.Expanded{Step: st.def.ID, Steps: defs})
-		}
-	}
-	m.emit(ended)
-	switch {
-	case ended.Status == firedrill.StatusOK:
-		m.discharge(st)
-	case m.state.turned == nil && mayRetry(st, ended):
-		m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleDo, Attempt: ended.Attempt + 1, Op: ended.Op, Uses: st.def.Uses, Resolved: st.resolved})
-	default:
-		m.turn(causeOf(m.state, st, ended), st.def.ID, st.def.ID+": "+why(ended))
+	switch ended.Role {
+	case firedrill.RoleDo:
+		ended = m.checked(st, ended, m.state.scope(), len(sub) > 0)
+		ended = m.expand(st, ended, sub)
+		m.emit(ended)
+		m.follow(st)
+	case firedrill.RoleLook:
+		m.emit(m.checked(st, ended, m.lookScope(), false))
+		m.looked(st)
+	case firedrill.RoleUndo:
+		m.emit(m.checkedOwn(st, ended))
+		m.undid(st)
+	case firedrill.RoleRearm:
+		m.emit(ended)
+		m.follow(st)
 	}
 }
 
-// checked evaluates the step's expectations over its outputs and makes a call
-// whose checks do not hold a failed one.
-func (m *Machine) checked(st *step, ended firedrill.Ended) firedrill.Ended {
-	if ended.Status != firedrill.StatusOK {
-		return ended
-	}
-	checks := append([]firedrill.Check(nil), ended.Checks...)
-	for i, c := range checks {
-		if c.OK && c.Expr == "" && c.Compared == 0 {
-			checks[i].OK = false
-			checks[i].Detail = firstOf(c.Detail, "a comparison") + ": compared nothing"
+// follow decides what follows from how a step stands. It is asked when a step
+// ends, and for every step when a run is taken up: a batch may have been
+// written in part.
+func (m *Machine) follow(st *step) {
+	turned := m.state.turned != nil
+	switch st.status {
+	case refused:
+		m.turn(causeOfRefusal(m.state, st), st.def.ID, st.def.ID+" could not be prepared: "+st.problem.Detail)
+	case passed:
+		if r := st.rearm; r.state == wrong || r.state == lost {
+			m.turn(firedrill.ReasonUnknownOutcome, st.def.ID, st.def.ID+" could not observe again after the run was resumed: "+r.why)
 		}
-	}
-	if len(st.def.Expect) > 0 {
-		checks = append(checks, m.resolver.Expect(st.def, m.state.scope(), ended.Outputs)...)
-	}
-	ended.Checks = checks
-	for _, c := range checks {
-		if !c.OK {
-			ended.Status = firedrill.StatusFailed
-			ended.Problem = &firedrill.Problem{Op: st.def.Uses, Kind: firedrill.KindExpectation, Target: "step " + st.def.ID, Detail: firstOf(c.Detail, "not so: "+c.Expr)}
-			return ended
+		for up := st; up != nil; up = up.parent {
+			m.discharge(up)
 		}
+	case failed, unknown:
+		if _, again := m.state.open[callKey{m.state.op(st.def.ID), firedrill.RoleDo}]; again {
+			return
+		}
+		if !turned && mayRetry(st) {
+			m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleDo, Attempt: st.ended.Attempt + 1, Op: st.ended.Op, Uses: st.def.Uses, Resolved: st.resolved})
+			return
+		}
+		m.turn(causeOf(m.state, st), st.def.ID, st.def.ID+": "+why(*st.ended))
 	}
-	if st.def.Proves != "" && len(checks) == 0 {
-		ended.Status = firedrill.StatusFailed
-		ended.Problem = &firedrill.Problem{Op: st.def.Uses, Kind: firedrill.KindInternal, Target: "step " + st.def.ID, Detail: "is to prove " + string(st.def.Proves) + " and checked nothing"}
-	}
-	return ended
 }
 
-// expansion gives sub-steps their place: ids below their parent's, in its phase.
-func (m *Machine) expansion(parent *step, sub []firedrill.Step) ([]firedrill.Step, error) {
-	if parent.depth+1 > maxDepth {
-		return nil, fmt.Errorf("sub-steps are nested deeper than %d", maxDepth)
-	}
-	own := map[string]bool{}
-	for _, s := range sub {
-		own[s.ID] = true
-	}
-	prefix := parent.def.ID + "/"
-	defs := make([]firedrill.Step, len(sub))
-	for i, s := range sub {
-		s.Needs = append([]string(nil), s.Needs...)
-		for j, n := range s.Needs {
-			if own[n] {
-				s.Needs[j] = prefix + n
-			}
-		}
-		s.ID = prefix + strings.TrimPrefix(s.ID, prefix)
-		s.Phase = parent.def.Phase
-		defs[i] = s
-	}
-	return defs, validateSteps(defs, m.state.steps)
-}
-
+// discharge records that undos are no longer needed, once a step that
+// discharges them passed with all its sub-steps.
 func (m *Machine) discharge(st *step) {
+	if len(st.def.Discharges) == 0 || !st.settledWhole() || !st.passedWhole() {
+		return
+	}
 	var ids []string
 	for _, id := range st.def.Discharges {
 		if other := m.state.steps[id]; other != nil && other.intended > 0 && !other.discharged {
@@ -194,99 +170,92 @@ func (m *Machine) discharge(st *step) {
 	}
 }
 
-// mayRetry tells whether a failed call is attempted again: reads as often as
-// the step says; others only when the failure changed nothing, or when the
-// call is idempotent and its answer was lost.
-func mayRetry(st *step, ended firedrill.Ended) bool {
-	if ended.Problem == nil || ended.Problem.Kind == firedrill.KindExpectation {
-		return false
+// expand records the sub-steps that a step asks for, before its end: a run
+// that crashed in between does the step again and keeps them. A run that
+// turned back starts nothing new.
+func (m *Machine) expand(st *step, ended firedrill.Ended, sub []firedrill.Step) firedrill.Ended {
+	if ended.Status != firedrill.StatusOK || len(sub) == 0 || len(st.children) > 0 || m.state.turned != nil {
+		return ended
 	}
-	again := ended.Attempt <= st.def.Retry
-	switch {
-	case ended.Status == firedrill.StatusUnknown:
-		return st.resolved.Replay == firedrill.Idempotent && (again || ended.Attempt == 1)
-	case st.resolved.Replay == firedrill.Never:
-		return false
-	}
-	return again && (ended.Problem.Kind.Retryable() || st.resolved.Impact == firedrill.Reads)
-}
-
-// ask asks an action whether an interrupted call happened.
-func (m *Machine) ask(c firedrill.Intended) {
-	m.asked[c.Op] = true
-	e := m.effect(c)
-	e.Kind = AskDone
-	m.effects = append(m.effects, e)
-}
-
-func (m *Machine) answered(in Answer) {
-	delete(m.asked, in.Op)
-	c := m.state.open[callKey{in.Op, firedrill.RoleDo}]
-	st := m.state.steps[c.Step]
-	m.emit(firedrill.Answered{Step: c.Step, Op: in.Op, Done: in.Done, Outputs: in.Outcome.Outputs, Problem: in.Problem})
-	ended := firedrill.Ended{Step: c.Step, Role: firedrill.RoleDo, Attempt: c.Attempt, Op: c.Op, Finished: in.At}
-	switch in.Done {
-	case firedrill.Done:
-		ended.Status, ended.Outputs, ended.Summary, ended.Checks = firedrill.StatusOK, in.Outcome.Outputs, in.Outcome.Summary, in.Outcome.Checks
-		m.completeStep(st, ended, in.Outcome.Steps)
-		return
-	case firedrill.NotDone:
+	defs, err := m.expansion(st, sub)
+	if err != nil {
 		ended.Status = firedrill.StatusFailed
-		ended.Problem = &firedrill.Problem{Op: c.Uses, Kind: firedrill.KindNotSent, Target: "step " + c.Step, Detail: "was interrupted before it happened"}
-		m.emit(ended)
-		if m.state.turned == nil && c.Attempt <= st.def.Retry+1 {
-			m.intend(firedrill.Intended{Step: c.Step, Role: firedrill.RoleDo, Attempt: c.Attempt + 1, Op: c.Op, Uses: c.Uses, Resolved: c.Resolved})
-			return
-		}
-	default:
-		ended.Status, ended.Problem = firedrill.StatusUnknown, unknownOutcome(c)
-		m.emit(ended)
+		ended.Problem = &firedrill.Problem{Op: st.def.Uses, Kind: firedrill.KindInternal, Target: "step " + st.def.ID, Detail: "asked for sub-steps that cannot run: " + err.Error()}
+		return ended
 	}
-	m.turn(causeOf(m.state, st, ended), c.Step, c.Step+": "+why(ended))
+	m.emit(firedrill.Expanded{Step: st.def.ID, Steps: defs})
+	return ended
 }
 
-func unknownOutcome(c firedrill.Intended) *firedrill.Problem {
-	return &firedrill.Problem{Op: c.Uses, Kind: firedrill.KindUnknown, Target: "step " + c.Step,
-		Detail: "it is not known whether it happened", Remedy: "the run goes back to the state before"}
-}
-
-// takeUp decides about the calls that were under way when the process before
-// this one ended. An injection is never done again.
-func (m *Machine) takeUp() {
-	for _, c := range m.state.openInOrder() {
-		again := c
-		again.Attempt++
-		switch {
-		case c.Role != firedrill.RoleDo:
-			m.intend(again)
-		case m.state.turned != nil && c.Resolved.Impact == firedrill.Reads:
-			m.emit(firedrill.Ended{Step: c.Step, Role: c.Role, Attempt: c.Attempt, Op: c.Op, Status: firedrill.StatusFailed, Finished: m.now,
-				Problem: &firedrill.Problem{Op: c.Uses, Kind: firedrill.KindInterrupted, Target: "step " + c.Step, Detail: "was interrupted"}})
-		case c.Resolved.Impact == firedrill.Reads || c.Resolved.Replay == firedrill.Idempotent:
-			m.intend(again)
-		case c.Resolved.Replay == firedrill.Ask:
-			m.ask(c)
-		default:
-			m.emit(firedrill.Ended{Step: c.Step, Role: c.Role, Attempt: c.Attempt, Op: c.Op, Status: firedrill.StatusUnknown, Finished: m.now, Problem: unknownOutcome(c)})
-			m.turn(firedrill.ReasonUnknownOutcome, c.Step, c.Step+": it is not known whether it happened")
-		}
+// expansion gives sub-steps their place: ids below their parent's, in its
+// phase, proving what it is to prove.
+func (m *Machine) expansion(parent *step, sub []firedrill.Step) ([]firedrill.Step, error) {
+	if parent.depth+1 > maxDepth {
+		return nil, bad("sub-steps are nested deeper than %d", maxDepth)
 	}
-	m.rearm()
-}
-
-// rearm starts observers again whose stop is not recorded.
-func (m *Machine) rearm() {
-	s := m.state
-	if s.turned != nil {
-		return
+	own := map[string]bool{}
+	for _, s := range sub {
+		own[s.ID] = true
 	}
-	for _, st := range s.intents {
-		if st.status == passed && st.resolved.Observer && !s.stopped[st.def.ID] {
-			key := callKey{s.op(st.def.ID), firedrill.RoleRearm}
-			if _, open := s.open[key]; open {
-				continue
+	prefix := parent.def.ID + "/"
+	below := func(ids []string) []string {
+		var out []string
+		for _, id := range ids {
+			switch {
+			case own[id]:
+				out = append(out, prefix+id)
+			case !parent.isBelow(id): // those above are over before a sub-step starts
+				out = append(out, id)
 			}
-			m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleRearm, Attempt: 1, Op: key.op, Uses: st.def.Uses, Resolved: st.resolved})
+		}
+		return out
+	}
+	defs := make([]firedrill.Step, len(sub))
+	for i, s := range sub {
+		if s.ID == "" || strings.Contains(s.ID, "/") {
+			return nil, bad("the id %q of a sub-step is empty or holds a slash", s.ID)
+		}
+		s.ID, s.Needs, s.Discharges, s.Phase = prefix+s.ID, below(s.Needs), below(s.Discharges), parent.def.Phase
+		if s.Proves == "" {
+			s.Proves = parent.def.Proves
+		}
+		for _, n := range s.Needs {
+			if other := m.state.steps[n]; other != nil && !other.settledWhole() {
+				return nil, bad("sub-step %q needs %q, which is not settled", s.ID, n)
+			}
+		}
+		defs[i] = s
+	}
+	return defs, validateSteps(defs, m.state.steps)
+}
+
+// isBelow tells whether id is the step itself or one that it is a sub-step of.
+func (st *step) isBelow(id string) bool {
+	for up := st; up != nil; up = up.parent {
+		if up.def.ID == id {
+			return true
 		}
 	}
+	return false
+}
+
+// mayRetry tells whether a failed call is attempted again. An injection never
+// is, nor an expectation that was looked at and is false. Others are as often
+// as the step says, when the failure changed nothing or doing it again does no
+// harm; an idempotent call whose answer was lost is repeated once in any case.
+func mayRetry(st *step) bool {
+	e := st.ended
+	if e.Problem == nil || st.resolved.Impact == firedrill.Damages {
+		return false
+	}
+	harmless := st.resolved.Impact == firedrill.Reads || st.resolved.Replay == firedrill.Idempotent
+	again := e.Attempt <= st.def.Retry
+	switch e.Problem.Kind {
+	case firedrill.KindExpectation, firedrill.KindGuard, firedrill.KindUsage, firedrill.KindDenied, firedrill.KindUnsupported, firedrill.KindInterrupted, firedrill.KindInternal:
+		return false
+	}
+	if e.Status == firedrill.StatusUnknown {
+		return harmless && (again || e.Attempt == 1)
+	}
+	return again && (harmless || e.Problem.Kind.Retryable())
 }

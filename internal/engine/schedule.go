@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"fmt"
-
-	"firedrill"
-)
+import "firedrill"
 
 // schedule knows which steps may start: those of the current phase whose needs
 // are settled and whose claims are free. Every operation is constant per step
@@ -38,30 +34,40 @@ func (p *schedule) add(st *step) {
 	}
 }
 
-// settled counts a step out, and its parent once all its sub-steps are.
+// settled counts a step out and frees its sub-steps, and whoever needs it once
+// these are settled too.
 func (p *schedule) settled(st *step) {
-	if st.children > 0 {
-		return
-	}
 	p.left[st.def.Phase.Index()]--
-	for _, d := range st.dependents {
-		if d.needs--; d.needs == 0 && d.status == waiting {
-			p.ready[d.def.Phase.Index()] = append(p.ready[d.def.Phase.Index()], d)
+	p.free(st.heirs)
+	st.heirs = nil
+	for up := st; up != nil; up = up.parent {
+		if up.unsettled--; up.unsettled == 0 {
+			p.free(up.dependents)
+			up.dependents = nil
 		}
 	}
-	st.dependents = nil
-	if up := st.parent; up != nil {
-		if up.children--; up.children == 0 && up.status.settled() {
-			p.settled(up)
+}
+
+// free counts a need of each of these as settled.
+func (p *schedule) free(steps []*step) {
+	for _, d := range steps {
+		if d.needs--; d.needs == 0 && d.status == waiting {
+			i := d.def.Phase.Index()
+			p.ready[i] = append(p.ready[i], d)
 		}
+	}
+}
+
+// forward moves on to the first phase that is not over.
+func (p *schedule) forward() {
+	for p.phase < len(p.left)-1 && p.left[p.phase] == 0 {
+		p.phase++
 	}
 }
 
 // next takes a step that may be tried, nil if there is none now.
 func (p *schedule) next() *step {
-	for p.phase < len(p.left)-1 && p.left[p.phase] == 0 {
-		p.phase++
-	}
+	p.forward()
 	for len(p.ready[p.phase]) > 0 {
 		st := p.ready[p.phase][0]
 		p.ready[p.phase] = p.ready[p.phase][1:]
@@ -167,72 +173,4 @@ func writes(claims []firedrill.Claim, resource string) bool {
 		}
 	}
 	return false
-}
-
-// maxDepth bounds nested expansion.
-const maxDepth = 4
-
-// validate refuses programs that could not run to an end.
-func validate(p firedrill.Program) error {
-	if len(p.Steps) == 0 {
-		return fmt.Errorf("engine: the program has no steps")
-	}
-	return validateSteps(p.Steps, nil)
-}
-
-// validateSteps checks ids, phases, needs and circles among steps that are to
-// be added to those of existing.
-func validateSteps(steps []firedrill.Step, existing map[string]*step) error {
-	index := map[string]int{}
-	for i, s := range steps {
-		_, twice := index[s.ID]
-		if twice || existing[s.ID] != nil || s.ID == "" {
-			return fmt.Errorf("engine: step id %q is empty or taken", s.ID)
-		}
-		if s.Phase.Index() < 0 {
-			return fmt.Errorf("engine: step %q is in phase %q, which does not exist", s.ID, s.Phase)
-		}
-		index[s.ID] = i
-	}
-	return validateNeeds(steps, index, existing)
-}
-
-func validateNeeds(steps []firedrill.Step, index map[string]int, existing map[string]*step) error {
-	waits := make([]int, len(steps))
-	freed := map[string][]int{}
-	var free []int
-	for i, s := range steps {
-		for _, n := range s.Needs {
-			var phase firedrill.Phase
-			if j, here := index[n]; here {
-				phase = steps[j].Phase
-				waits[i]++
-				freed[n] = append(freed[n], i)
-			} else if st := existing[n]; st != nil {
-				phase = st.def.Phase
-			} else {
-				return fmt.Errorf("engine: step %q needs %q, which does not exist", s.ID, n)
-			}
-			if phase.Index() > s.Phase.Index() {
-				return fmt.Errorf("engine: step %q needs %q of a later phase", s.ID, n)
-			}
-		}
-		if waits[i] == 0 {
-			free = append(free, i)
-		}
-	}
-	done := 0
-	for ; len(free) > 0; done++ {
-		i := free[0]
-		free = free[1:]
-		for _, d := range freed[steps[i].ID] {
-			if waits[d]--; waits[d] == 0 {
-				free = append(free, d)
-			}
-		}
-	}
-	if done < len(steps) {
-		return fmt.Errorf("engine: steps need each other in a circle")
-	}
-	return nil
 }

@@ -2,61 +2,8 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"firedrill"
-)
-
-// status is where a step stands.
-type status int
-
-const (
-	waiting status = iota
-	running
-	passed
-	failed
-	unknown
-	skipped
-	refused
-)
-
-// settled tells whether nothing more is to be done for the step itself.
-func (s status) settled() bool { return s >= passed }
-
-// step is what the records say about one step.
-type step struct {
-	def      firedrill.Step
-	parent   *step
-	depth    int
-	children int // sub-steps that are not settled
-	expanded bool
-	status   status
-	attempt  int
-	resolved firedrill.Resolved
-	ended    *firedrill.Ended
-	reason   string // why it was skipped or refused
-	waitsFor string // resource it was last blocked by; not from records
-
-	needs      int     // unsettled needs
-	dependents []*step // that need this one
-
-	intended   int64 // sequence of its first intent; 0: never
-	discharged bool
-	undo       undoState
-	undoTries  int
-	look       undoState
-	lookTries  int
-	lookWhy    string
-}
-
-// undoState is where an undo or a look stands.
-type undoState int
-
-const (
-	undoNone undoState = iota
-	undoRunning
-	undoDone
-	undoFailed
 )
 
 // callKey names a call under way: an op has at most one in each role.
@@ -65,28 +12,41 @@ type callKey struct {
 	role firedrill.Role
 }
 
+// call is an intent without an end.
+type call struct {
+	firedrill.Intended
+	at firedrill.Stamp
+}
+
 // state is the fold of a run's records.
 type state struct {
 	seq      int64
 	run      string
 	program  *firedrill.Program
 	steps    map[string]*step
-	order    []*step // as in the program, sub-steps behind their parents
-	open     map[callKey]firedrill.Intended
+	order    []*step // as in the program, sub-steps at the end
+	open     map[callKey]call
 	opened   []callKey // in the order of their intents; may name closed ones
 	outputs  map[string]firedrill.Values
 	skips    map[string]bool
 	intents  []*step // steps in the order of their first intent
 	stopped  map[string]bool
+	rearms   int              // observers that are being started again
+	busy     int              // calls under way for steps and observers
+	undos    int              // undo calls that were begun
+	changed  bool             // a step that changes something was intended
+	damaged  bool             // an injection was intended
+	began    *firedrill.Stamp // when the first injection that passed was sent
+	verified *firedrill.Stamp // when the last proof was given
 	turned   *firedrill.Turned
+	turnedIn firedrill.Phase
 	measured *firedrill.Measurement
 	finished *firedrill.Finished
 	plan     *schedule
-	changed  bool // a step that changes something was intended
 }
 
 func newState() *state {
-	return &state{steps: map[string]*step{}, open: map[callKey]firedrill.Intended{}, outputs: map[string]firedrill.Values{},
+	return &state{steps: map[string]*step{}, open: map[callKey]call{}, outputs: map[string]firedrill.Values{},
 		skips: map[string]bool{}, stopped: map[string]bool{}, plan: newSchedule()}
 }
 
@@ -98,16 +58,26 @@ func (s *state) apply(r firedrill.Record) error {
 	if _, starts := r.Body.(firedrill.RunStarted); starts != (s.program == nil) {
 		return fmt.Errorf("record %d: %T out of place", r.Seq, r.Body)
 	}
+	if s.finished != nil {
+		return fmt.Errorf("record %d: %T after the end of the run", r.Seq, r.Body)
+	}
+	if err := s.fold(r); err != nil {
+		return fmt.Errorf("record %d: %w", r.Seq, err)
+	}
 	s.seq = r.Seq
+	return nil
+}
+
+func (s *state) fold(r firedrill.Record) error {
 	switch b := r.Body.(type) {
 	case firedrill.RunStarted:
 		return s.applyStart(b)
 	case firedrill.StepSkipped:
-		return s.settle(b.Step, skipped, b.Reason)
+		return s.applySkip(b)
 	case firedrill.StepRefused:
-		return s.settle(b.Step, refused, b.Problem.Detail)
+		return s.applyRefusal(b)
 	case firedrill.Intended:
-		return s.applyIntent(r.Seq, b)
+		return s.applyIntent(r, b)
 	case firedrill.Ended:
 		return s.applyEnd(b)
 	case firedrill.Expanded:
@@ -115,7 +85,8 @@ func (s *state) apply(r firedrill.Record) error {
 	case firedrill.Discharged:
 		return s.applyDischarge(b)
 	case firedrill.Turned:
-		s.turned = &b
+		s.plan.forward()
+		s.turned, s.turnedIn = &b, firedrill.Phases()[s.plan.phase]
 	case firedrill.Measured:
 		s.measured = &b.Measurement
 	case firedrill.Finished:
@@ -123,7 +94,7 @@ func (s *state) apply(r firedrill.Record) error {
 	case firedrill.Seen, firedrill.Resumed, firedrill.Answered:
 		// Facts for measuring and for people; the state does not follow from them.
 	default:
-		return fmt.Errorf("record %d: %T is not understood", r.Seq, r.Body)
+		return fmt.Errorf("%T is not understood", r.Body)
 	}
 	return nil
 }
@@ -141,14 +112,22 @@ func (s *state) applyStart(b firedrill.RunStarted) error {
 
 // add makes steps known and schedules them.
 func (s *state) add(parent *step, defs []firedrill.Step) error {
-	var added []*step
+	added := make([]*step, 0, len(defs))
 	for _, d := range defs {
 		if s.steps[d.ID] != nil {
 			return fmt.Errorf("step %q exists twice", d.ID)
 		}
-		st := &step{def: d, parent: parent}
+		st := &step{def: d, parent: parent, unsettled: 1}
 		if parent != nil {
 			st.depth = parent.depth + 1
+			parent.children = append(parent.children, st)
+			if !parent.status.settled() {
+				st.needs++
+				parent.heirs = append(parent.heirs, st)
+			}
+		}
+		for up := parent; up != nil; up = up.parent {
+			up.unsettled++
 		}
 		s.steps[d.ID] = st
 		s.order = append(s.order, st)
@@ -160,7 +139,7 @@ func (s *state) add(parent *step, defs []firedrill.Step) error {
 			if need == nil {
 				return fmt.Errorf("step %q needs %q, which does not exist", st.def.ID, n)
 			}
-			if !need.status.settled() || need.children > 0 {
+			if !need.settledWhole() {
 				st.needs++
 				need.dependents = append(need.dependents, st)
 			}
@@ -170,118 +149,226 @@ func (s *state) add(parent *step, defs []firedrill.Step) error {
 	return nil
 }
 
-func (s *state) applyIntent(seq int64, b firedrill.Intended) error {
-	st := s.steps[b.Step]
-	if st == nil {
-		return fmt.Errorf("record %d: no step %q", seq, b.Step)
+func (s *state) known(id string) (*step, error) {
+	if st := s.steps[id]; st != nil {
+		return st, nil
+	}
+	return nil, fmt.Errorf("there is no step %q", id)
+}
+
+func (s *state) applyIntent(r firedrill.Record, b firedrill.Intended) error {
+	st, err := s.known(b.Step)
+	if err != nil {
+		return err
 	}
 	key := callKey{b.Op, b.Role}
-	s.open[key] = b
-	s.opened = append(s.opened, key)
+	if _, again := s.open[key]; !again {
+		s.opened = append(s.opened, key)
+		s.count(b.Role, 1)
+	}
+	s.open[key] = call{b, r.At}
 	switch b.Role {
 	case firedrill.RoleDo:
-		st.status, st.attempt, st.resolved = running, b.Attempt, b.Resolved
-		if st.intended == 0 {
-			st.intended = seq
-			s.intents = append(s.intents, st)
-		}
-		if b.Resolved.Impact != firedrill.Reads {
-			s.changed = true
-		}
-		s.plan.claim(st)
+		s.begin(st, r, b)
 	case firedrill.RoleUndo:
-		st.undo, st.undoTries = undoRunning, b.Attempt
+		s.undos++
+		st.undo.state, st.undo.tries = open, b.Attempt
 	case firedrill.RoleLook:
-		st.look, st.lookTries = undoRunning, b.Attempt
+		st.look.state, st.look.tries = open, b.Attempt
+	case firedrill.RoleRearm:
+		st.rearm.state, st.rearm.tries = open, b.Attempt
 	}
 	return nil
+}
+
+func (s *state) count(role firedrill.Role, by int) {
+	switch role {
+	case firedrill.RoleRearm:
+		s.rearms += by
+		s.busy += by
+	case firedrill.RoleDo:
+		s.busy += by
+	}
+}
+
+func (s *state) begin(st *step, r firedrill.Record, b firedrill.Intended) {
+	st.status, st.resolved = running, b.Resolved
+	s.plan.claim(st)
+	if st.intended > 0 {
+		return
+	}
+	st.intended = r.Seq
+	st.rank = s.rankOf(st)
+	s.intents = append(s.intents, st)
+	s.changed = s.changed || b.Resolved.Impact != firedrill.Reads
+	s.damaged = s.damaged || b.Resolved.Impact == firedrill.Damages
+}
+
+// rankOf counts how deep a step stands behind others of its phase.
+func (s *state) rankOf(st *step) int {
+	rank := 0
+	if st.parent != nil {
+		rank = st.parent.rank + 1
+	}
+	for _, n := range st.def.Needs {
+		if need := s.steps[n]; need.def.Phase == st.def.Phase {
+			rank = max(rank, need.deepest()+1)
+		}
+	}
+	return rank
+}
+
+func (st *step) deepest() int {
+	rank := st.rank
+	for _, c := range st.children {
+		rank = max(rank, c.deepest())
+	}
+	return rank
 }
 
 func (s *state) applyEnd(b firedrill.Ended) error {
-	st := s.steps[b.Step]
+	st, err := s.known(b.Step)
+	if err != nil {
+		return err
+	}
 	key := callKey{b.Op, b.Role}
-	if _, ok := s.open[key]; !ok || st == nil {
-		return fmt.Errorf("call %s (%s) ended and was not under way", b.Op, b.Role)
+	if c, under := s.open[key]; !under || c.Attempt != b.Attempt {
+		return fmt.Errorf("call %s (%s, attempt %d) ended and was not under way", b.Op, b.Role, b.Attempt)
 	}
 	delete(s.open, key)
-	if b.Observation != nil {
+	s.count(b.Role, -1)
+	if b.Observation != nil && b.Status == firedrill.StatusOK {
 		s.stopped[b.Observation.Observer] = true
 	}
-	ok := b.Status == firedrill.StatusOK
 	switch b.Role {
 	case firedrill.RoleDo:
-		s.plan.release(st)
-		st.ended = &b
-		switch {
-		case ok:
-			s.outputs[st.def.ID] = b.Outputs
-			return s.settle(b.Step, passed, "")
-		case b.Status == firedrill.StatusUnknown:
-			st.status = unknown
-		default:
-			st.status = failed
-		}
+		s.end(st, b)
 	case firedrill.RoleUndo:
-		st.undo = endState(ok)
+		st.undo.end(b)
 	case firedrill.RoleLook:
-		st.look, st.lookWhy = endState(ok), why(b)
+		st.look.end(b)
+		st.seen = nil
+		if b.Status == firedrill.StatusOK {
+			st.seen = b.Outputs
+		}
+	case firedrill.RoleRearm:
+		st.rearm.end(b)
 	}
 	return nil
 }
 
-func endState(ok bool) undoState {
-	if ok {
-		return undoDone
+func (s *state) end(st *step, b firedrill.Ended) {
+	s.plan.release(st)
+	st.ended = &b
+	switch b.Status {
+	case firedrill.StatusOK:
+		s.outputs[st.def.ID] = b.Outputs
+		if st.def.Proves != "" {
+			at := b.Finished
+			s.verified = &at
+		}
+		if st.resolved.Impact == firedrill.Damages && s.began == nil {
+			at := b.Started
+			s.began = &at
+		}
+		s.settle(st, passed)
+	case firedrill.StatusUnknown:
+		st.status = unknown
+	default:
+		st.status = failed
 	}
-	return undoFailed
+}
+
+func (a *attempt) end(b firedrill.Ended) {
+	switch b.Status {
+	case firedrill.StatusOK:
+		a.state, a.why = ok, ""
+		return
+	case firedrill.StatusUnknown:
+		a.state = lost
+	default:
+		a.state = wrong
+	}
+	a.fails++
+	a.why = why(b)
 }
 
 // settle ends a step and frees what waited for it.
-func (s *state) settle(id string, to status, reason string) error {
-	st := s.steps[id]
-	if st == nil {
-		return fmt.Errorf("no step %q", id)
-	}
-	st.status, st.reason = to, reason
-	if to == skipped {
-		s.skips[id] = true
-	}
+func (s *state) settle(st *step, to status) {
+	st.status = to
 	s.plan.settled(st)
+}
+
+// applySkip and applyRefusal are about the step itself while it is not
+// settled, and about its look afterwards.
+func (s *state) applySkip(b firedrill.StepSkipped) error {
+	st, err := s.known(b.Step)
+	if err != nil {
+		return err
+	}
+	if st.status != waiting {
+		st.look = attempt{state: excluded, tries: st.look.tries, why: b.Reason}
+		return nil
+	}
+	st.reason = b.Reason
+	s.skips[b.Step] = true
+	s.settle(st, skipped)
+	return nil
+}
+
+func (s *state) applyRefusal(b firedrill.StepRefused) error {
+	st, err := s.known(b.Step)
+	if err != nil {
+		return err
+	}
+	if st.status != waiting {
+		st.look = attempt{state: lost, tries: st.look.tries, fails: lookAttempts, why: b.Problem.Detail}
+		return nil
+	}
+	st.problem = &b.Problem
+	st.status = refused
 	return nil
 }
 
 func (s *state) applyExpansion(b firedrill.Expanded) error {
-	parent := s.steps[b.Step]
-	if parent == nil {
-		return fmt.Errorf("expansion of %q, which does not exist", b.Step)
+	parent, err := s.known(b.Step)
+	if err != nil {
+		return err
 	}
-	parent.expanded = true
-	parent.children += len(b.Steps)
 	return s.add(parent, b.Steps)
 }
 
 func (s *state) applyDischarge(b firedrill.Discharged) error {
 	for _, id := range b.Steps {
-		st := s.steps[id]
-		if st == nil {
-			return fmt.Errorf("discharge of %q, which does not exist", id)
+		st, err := s.known(id)
+		if err != nil {
+			return err
 		}
-		st.discharged = true
+		st.discharge()
 	}
 	return nil
 }
 
+func (st *step) discharge() {
+	st.discharged = true
+	for _, c := range st.children {
+		c.discharge()
+	}
+}
+
 // openInOrder gives the calls under way in the order of their intents.
-func (s *state) openInOrder() []firedrill.Intended {
-	var calls []firedrill.Intended
-	s.opened = slices.DeleteFunc(s.opened, func(k callKey) bool { _, ok := s.open[k]; return !ok })
+func (s *state) openInOrder() []call {
+	var calls []call
+	still := s.opened[:0]
 	seen := map[callKey]bool{}
 	for _, k := range s.opened {
-		if !seen[k] {
+		if c, under := s.open[k]; under && !seen[k] {
 			seen[k] = true
-			calls = append(calls, s.open[k])
+			still = append(still, k)
+			calls = append(calls, c)
 		}
 	}
+	s.opened = still
 	return calls
 }
 
@@ -292,25 +379,3 @@ func (s *state) scope() firedrill.Scope {
 
 // op is the id of a step's mutation: the same for every attempt.
 func (s *state) op(id string) string { return s.run + "/" + id }
-
-// why says in one sentence how a call failed.
-func why(b firedrill.Ended) string {
-	for _, c := range b.Checks {
-		if !c.OK {
-			return firstOf(c.Detail, c.Expr)
-		}
-	}
-	if b.Problem != nil {
-		return b.Problem.Detail
-	}
-	return string(b.Status)
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
-}

@@ -1,172 +1,160 @@
 package engine
 
 import (
+	"slices"
+
 	"firedrill"
 )
 
-// How often an undo and a look are attempted. An undo is what stands between
-// a failed drill and a damaged environment, so it is stubborn.
-const (
-	undoAttempts = 3
-	lookAttempts = 2
-)
+// undoAttempts is how often an undo is attempted. It is what stands between a
+// failed drill and a damaged environment, so it is stubborn.
+const undoAttempts = 3
 
-// harmless are the failures after which a call certainly changed nothing.
-func harmless(k firedrill.Kind) bool {
-	switch k {
-	case firedrill.KindGuard, firedrill.KindNotSent, firedrill.KindUsage, firedrill.KindDenied, firedrill.KindLimited, firedrill.KindUnsupported:
-		return true
-	}
-	return false
+// unwinding is the order in which undos run. It follows from the state and is
+// not part of it. Groups are the reverse of how steps had to follow each other
+// (by phase, and by rank inside one); inside a group the newest comes first
+// per resource, and those of different resources run side by side.
+type unwinding struct {
+	groups [][]*step
+	left   int               // of the first group
+	waits  map[*step]int     // newer undos of the group that come before
+	then   map[*step][]*step // older ones that wait for it
+	ready  []*step
 }
 
-// altered tells whether a step changed something, or may have.
-func (st *step) altered() bool {
-	if st.intended == 0 || st.resolved.Impact == firedrill.Reads && st.resolved.Undo == nil {
-		return false
+// undoSome starts every undo that may start. It gives true while undo goes on.
+func (m *Machine) undoSome() bool {
+	if m.back == nil {
+		m.back = m.state.unwind()
 	}
-	return st.status != failed || st.ended == nil || st.ended.Problem == nil || !harmless(st.ended.Problem.Kind) || st.attempt > 1
+	b := m.back
+	for b.left == 0 && len(b.groups) > 0 {
+		b.enter(b.groups[0])
+		b.groups = b.groups[1:]
+	}
+	for _, st := range b.ready {
+		m.undo(st)
+	}
+	b.ready = nil
+	return b.left > 0
 }
 
-// undoable lists the steps whose undo is still needed, the newest first.
-func (s *state) undoable() []*step {
-	var list []*step
-	for i := len(s.intents) - 1; i >= 0; i-- {
-		st := s.intents[i]
-		if st.resolved.Undo != nil && st.altered() && !st.discharged && st.undo != undoDone {
-			list = append(list, st)
+func (m *Machine) undo(st *step) {
+	u := st.resolved.Undo
+	m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleUndo, Attempt: st.undo.tries + 1, Op: m.state.op(st.def.ID), Uses: u.Uses,
+		Resolved: firedrill.Resolved{Inputs: u.Inputs, Claims: u.Claims, Impact: firedrill.Changes, Replay: u.Replay}})
+}
+
+// undid decides what follows from the end of an undo: the next attempt, or
+// the undos that waited for it. What was done before it is put back even when
+// it could not be.
+func (m *Machine) undid(st *step) {
+	if m.back == nil {
+		return // taken up: undoSome finds out
+	}
+	if !st.undoOver() {
+		m.undo(st)
+		return
+	}
+	m.back.left--
+	for _, older := range m.back.then[st] {
+		if m.back.waits[older]--; m.back.waits[older] == 0 {
+			m.back.ready = append(m.back.ready, older)
 		}
 	}
-	return list
+}
+
+// undoOver tells whether nothing more is attempted. A lost undo is repeated
+// only where that does no harm.
+func (st *step) undoOver() bool {
+	switch st.undo.state {
+	case ok:
+		return true
+	case lost:
+		return st.resolved.Undo.Replay != firedrill.Idempotent || st.undo.fails >= undoAttempts
+	}
+	return st.undo.fails >= undoAttempts
+}
+
+func (s *state) unwind() *unwinding {
+	var due []*step
+	for i := len(s.intents) - 1; i >= 0; i-- {
+		if st := s.intents[i]; st.owesUndo() && !st.undoOver() {
+			due = append(due, st)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *step) int {
+		if d := b.def.Phase.Index() - a.def.Phase.Index(); d != 0 {
+			return d
+		}
+		return b.rank - a.rank
+	})
+	u := &unwinding{}
+	for i := 0; i < len(due); {
+		j := i
+		for j < len(due) && due[j].def.Phase == due[i].def.Phase && due[j].rank == due[i].rank {
+			j++
+		}
+		u.groups = append(u.groups, due[i:j])
+		i = j
+	}
+	return u
+}
+
+// enter orders one group, the newest first. A step that claims nothing may
+// touch anything: it keeps its place among all.
+func (u *unwinding) enter(group []*step) {
+	u.left, u.waits, u.then = len(group), map[*step]int{}, map[*step][]*step{}
+	last := map[string]*step{} // by resource, the oldest so far
+	var barrier *step
+	since := []*step(nil) // those after the barrier
+	after := func(st, newer *step) {
+		if newer != nil && newer != st {
+			u.waits[st]++
+			u.then[newer] = append(u.then[newer], st)
+		}
+	}
+	for _, st := range group {
+		names := st.resources()
+		if len(names) == 0 {
+			for _, newer := range since {
+				after(st, newer)
+			}
+			if len(since) == 0 {
+				after(st, barrier)
+			}
+			barrier, since, last = st, nil, map[string]*step{}
+		} else {
+			before := map[*step]bool{}
+			for _, r := range names {
+				newer := last[r]
+				if newer == nil {
+					newer = barrier
+				}
+				if !before[newer] {
+					before[newer] = true
+					after(st, newer)
+				}
+				last[r] = st
+			}
+			since = append(since, st)
+		}
+		if u.waits[st] == 0 && st.undo.state != open {
+			u.ready = append(u.ready, st)
+		}
+	}
 }
 
 // resources are what an undo is ordered by: what its step touched and what it
 // touches itself.
 func (st *step) resources() []string {
-	seen := map[string]bool{}
 	var names []string
 	for _, claims := range [][]firedrill.Claim{st.resolved.Claims, st.resolved.Undo.Claims} {
 		for _, c := range claims {
-			if !seen[c.Resource] {
-				seen[c.Resource] = true
+			if !slices.Contains(names, c.Resource) {
 				names = append(names, c.Resource)
 			}
 		}
 	}
 	return names
-}
-
-// undoSome starts every undo that may start: in reverse order per resource,
-// those of different resources side by side. It gives true while undo goes on.
-func (m *Machine) undoSome() bool {
-	started := false
-	taken := map[string]bool{} // resources that a newer undo is still to put back
-	for _, st := range m.state.undoable() {
-		if st.undo == undoFailed && st.undoTries >= undoAttempts {
-			continue // given up; what is below it is still put back
-		}
-		free := true
-		for _, r := range st.resources() {
-			free = free && !taken[r]
-			taken[r] = true
-		}
-		if free && st.undo != undoRunning {
-			u := st.resolved.Undo
-			m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleUndo, Attempt: st.undoTries + 1, Op: m.state.op(st.def.ID), Uses: u.Uses,
-				Resolved: firedrill.Resolved{Inputs: u.Inputs, Claims: u.Claims, Impact: firedrill.Changes, Replay: u.Replay}})
-			started = true
-		}
-	}
-	return started
-}
-
-// lookSome looks at the state after an undo. It gives true while it looks.
-func (m *Machine) lookSome() bool {
-	s := m.state
-	if !s.undone() {
-		return false
-	}
-	started := false
-	for _, st := range s.order {
-		if !st.def.Look || st.look == undoDone || st.look == undoFailed && st.lookTries >= lookAttempts {
-			continue
-		}
-		if run, _, err := m.when(st); err != nil || !run {
-			continue
-		}
-		r, err := m.resolver.Resolve(st.def, s.scope())
-		if err != nil || r.Impact != firedrill.Reads {
-			continue // what it compares with was never taken
-		}
-		m.intend(firedrill.Intended{Step: st.def.ID, Role: firedrill.RoleLook, Attempt: st.lookTries + 1, Op: s.op(st.def.ID), Uses: st.def.Uses, Resolved: r})
-		started = true
-	}
-	return started
-}
-
-func (m *Machine) when(st *step) (bool, []firedrill.Evaluation, error) {
-	if st.def.When == "" {
-		return true, nil, nil
-	}
-	return m.resolver.When(st.def, m.state.scope())
-}
-
-// undone tells whether anything was put back by undo.
-func (s *state) undone() bool {
-	for _, st := range s.intents {
-		if st.undo != undoNone {
-			return true
-		}
-	}
-	return false
-}
-
-func (st *step) left(what string) firedrill.Left {
-	l := firedrill.Left{Step: st.def.ID, What: firstOf(st.def.Title, st.def.Uses) + ": " + what}
-	if st.resolved.Undo != nil {
-		l.Repair = st.resolved.Undo.Repair
-	}
-	return l
-}
-
-// remains lists what the run could not put back: the environment is dirty
-// unless there is nothing.
-func (s *state) remains() []firedrill.Left {
-	var left []firedrill.Left
-	for _, st := range s.undoable() {
-		left = append(left, st.left("could not be put back"))
-	}
-	damaged, looked := false, false
-	var culprit *step
-	for _, st := range s.intents {
-		if st.altered() && st.resolved.Undo == nil && !st.discharged && s.turned != nil && needsUndo(st) {
-			left = append(left, st.left("was changed and nothing says how to put it back"))
-		}
-		if st.undo != undoNone && st.resolved.Impact == firedrill.Damages {
-			damaged, culprit = true, st
-		}
-	}
-	for _, st := range s.order {
-		switch st.look {
-		case undoDone:
-			looked = true
-		case undoFailed, undoRunning:
-			l := st.left("does not hold after the undo: " + st.lookWhy)
-			if culprit != nil {
-				l.Repair = culprit.resolved.Undo.Repair
-			}
-			left = append(left, l)
-		}
-	}
-	if damaged && !looked && len(left) == 0 {
-		left = append(left, culprit.left("was put back, but nothing could look whether it is as before"))
-	}
-	return left
-}
-
-// needsUndo tells whether a change must be put back by an undo: steps that
-// recover and clean up lead to the wanted state themselves, and observers end
-// with the run.
-func needsUndo(st *step) bool {
-	return st.resolved.Impact != firedrill.Reads && st.def.Phase != firedrill.Recover && st.def.Phase != firedrill.Cleanup
 }

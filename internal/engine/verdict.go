@@ -6,176 +6,132 @@ import (
 	"firedrill"
 )
 
-// causeOf says why a run turns back when a step failed.
-func causeOf(s *state, st *step, ended firedrill.Ended) firedrill.ReasonCode {
-	kind := firedrill.KindUnclassified
-	if ended.Problem != nil {
-		kind = ended.Problem.Kind
-	}
-	switch {
-	case kind == firedrill.KindInterrupted:
-		return firedrill.ReasonAborted
-	case ended.Status == firedrill.StatusUnknown || kind == firedrill.KindUnknown:
-		return firedrill.ReasonUnknownOutcome
-	case st.def.Proves != "":
-		if !observed(kind) {
-			return firedrill.ReasonUnknownOutcome
-		}
-		return disproved(st.def.Proves)
-	case st.def.Phase == firedrill.Recover && kind != firedrill.KindConflict:
-		return firedrill.ReasonRecoveryFailed
-	case kind == firedrill.KindGuard || kind == firedrill.KindBusy:
-		return kind.Reason()
-	case kind == firedrill.KindExpectation || s.changed:
-		return firedrill.ReasonStepFailed
-	}
-	return kind.Reason()
-}
-
-func causeOfRefusal(st *step) firedrill.ReasonCode {
-	if st.def.Phase == firedrill.Recover {
-		return firedrill.ReasonRecoveryFailed
-	}
-	return firedrill.ReasonStepFailed
-}
-
-// observed tells whether a failed proof is an observation (the condition was
-// looked at and is false) rather than a look that could not be made.
-func observed(k firedrill.Kind) bool {
-	return k == firedrill.KindExpectation || k == firedrill.KindTimeout
-}
-
-// disproved is the reason when a proof was looked at and is false.
-func disproved(p firedrill.Proof) firedrill.ReasonCode {
-	switch p {
-	case firedrill.ProvesDamage:
-		return firedrill.ReasonNoDamage
-	case firedrill.ProvesData:
-		return firedrill.ReasonDataDiffers
-	case firedrill.ProvesService:
-		return firedrill.ReasonServiceDiffers
-	case firedrill.ProvesProtection:
-		return firedrill.ReasonNoProtection
-	}
-	return firedrill.ReasonResidue
-}
-
-// verdictOf is the verdict that a reason leads to.
-func verdictOf(r firedrill.ReasonCode) firedrill.Verdict {
-	switch r {
-	case firedrill.ReasonOK:
-		return firedrill.Passed
-	case firedrill.ReasonRTOMissed, firedrill.ReasonRPOMissed, firedrill.ReasonDataDiffers, firedrill.ReasonServiceDiffers,
-		firedrill.ReasonNoProtection, firedrill.ReasonRecoveryFailed, firedrill.ReasonResidue:
-		return firedrill.Failed
-	case firedrill.ReasonAborted:
-		return firedrill.Aborted
-	}
-	return firedrill.Inconclusive
-}
-
-// conclude gives the verdict. `passed` is the last thing that is tried to be
-// shown wrong here, never the default.
+// conclude gives the verdict. `passed` is what remains when nothing speaks
+// against it, and everything that is missing does.
 func conclude(s *state) firedrill.Finished {
-	f := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
-	reasons := &collector{}
+	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
+	f := &findings{}
 	if s.turned != nil {
-		reasons.add(s.turned.Cause, s.turned.Detail)
+		f.add(s.turned.Cause, s.turned.Detail)
+		s.checkOthers(f)
 	} else {
-		s.checkProofs(reasons)
-		s.checkTargets(reasons)
+		s.checkProofs(f)
+		s.checkGaps(f)
 	}
-	if len(f.Left) > 0 {
-		f.Environment = firedrill.Dirty
-		reasons.add(firedrill.ReasonUndoFailed, "the environment is not as it was before")
+	s.checkTargets(f)
+	if len(end.Left) > 0 {
+		end.Environment = firedrill.Dirty
+		f.add(firedrill.ReasonUndoFailed, "the environment was not put back as it was: "+end.Left[0].What)
 	}
-	f.ReasonCode = reasons.code()
-	f.Verdict = verdictOf(f.ReasonCode)
-	f.Reasons = reasons.texts
-	if f.Verdict == firedrill.Passed {
-		f.Reasons = s.shown()
+	end.ReasonCode = f.code()
+	end.Verdict = verdictOf(end.ReasonCode)
+	end.Reasons = f.texts
+	if end.Verdict == firedrill.Passed {
+		end.Reasons = s.shown()
 	}
 	for _, st := range s.order {
-		if st.status == skipped && st.def.Proves != "" {
-			f.Reasons = append(f.Reasons, fmt.Sprintf("%s was not shown: step %s was skipped, %s", st.def.Proves, st.def.ID, st.reason))
+		if st.status == skipped && st.def.Proves != "" && st.reason != turnedBefore {
+			end.Reasons = append(end.Reasons, fmt.Sprintf("step %s was to prove %s and was skipped: %s", st.def.ID, st.def.Proves, st.reason))
 		}
 	}
-	return f
+	return end
 }
 
-// collector gathers what speaks against a pass; a failure weighs more than
-// something unknown, and among equals the first counts.
-type collector struct {
-	first map[firedrill.Verdict]firedrill.ReasonCode
-	texts []string
-}
-
-func (c *collector) add(code firedrill.ReasonCode, text string) {
-	if c.first == nil {
-		c.first = map[firedrill.Verdict]firedrill.ReasonCode{}
+// checkOthers adds what failed beside the step that made the run turn back.
+// After an abort nothing else counts.
+func (s *state) checkOthers(f *findings) {
+	if s.turned.Cause == firedrill.ReasonAborted {
+		return
 	}
-	v := verdictOf(code)
-	if _, ok := c.first[v]; !ok {
-		c.first[v] = code
+	for _, st := range s.order {
+		if st.def.ID == s.turned.Step || st.status != failed && st.status != unknown || st.ended.Problem.Kind == firedrill.KindInterrupted {
+			continue
+		}
+		f.add(causeOf(s, st), st.def.ID+": "+why(*st.ended))
 	}
-	c.texts = append(c.texts, text)
 }
 
-func (c *collector) code() firedrill.ReasonCode {
-	for _, v := range []firedrill.Verdict{firedrill.Aborted, firedrill.Failed, firedrill.Inconclusive} {
-		if code, ok := c.first[v]; ok {
-			return code
+// counts tells whether a proof was given at a time when it shows something:
+// damage before the recovery, all else after it.
+func (st *step) counts() bool {
+	i := st.def.Phase.Index()
+	if st.def.Proves == firedrill.ProvesDamage {
+		return i >= firedrill.Inject.Index() && i < firedrill.Recover.Index()
+	}
+	return i > firedrill.Recover.Index()
+}
+
+// proved tells which proofs were given.
+func (s *state) proved() map[firedrill.Proof]bool {
+	given := map[firedrill.Proof]bool{}
+	for _, st := range s.order {
+		if st.def.Proves != "" && st.status == passed && len(st.ended.Checks) > 0 && st.counts() {
+			given[st.def.Proves] = true
 		}
 	}
-	return firedrill.ReasonOK
+	return given
 }
 
 // checkProofs asks for what a pass needs: a disaster that happened and was
-// observed, and a recovery that was shown.
-func (s *state) checkProofs(c *collector) {
+// observed, a recovery that was shown, and everything that the drill itself
+// is to show.
+func (s *state) checkProofs(f *findings) {
 	injected := false
-	proved := map[firedrill.Proof]bool{}
 	declared := map[firedrill.Proof]bool{}
 	for _, st := range s.order {
-		if st.status == passed && st.def.Phase == firedrill.Inject && st.resolved.Impact == firedrill.Damages {
-			injected = true
-		}
-		if st.def.Proves != "" {
-			declared[st.def.Proves] = true
-			proved[st.def.Proves] = proved[st.def.Proves] || st.status == passed
-		}
+		injected = injected || st.status == passed && st.def.Phase == firedrill.Inject && st.resolved.Impact == firedrill.Damages
+		declared[st.def.Proves] = true
 	}
+	given := s.proved()
 	switch {
 	case !injected:
-		c.add(firedrill.ReasonNoDamage, "nothing was damaged, so nothing was shown")
-	case !proved[firedrill.ProvesDamage]:
-		c.add(firedrill.ReasonNoDamage, "no step observed the damage")
+		f.add(firedrill.ReasonNoDamage, "nothing was damaged, so nothing was shown")
+	case !given[firedrill.ProvesDamage]:
+		f.add(firedrill.ReasonNoDamage, "no step observed the damage")
 	}
-	if !proved[firedrill.ProvesData] && !proved[firedrill.ProvesService] {
-		c.add(firedrill.ReasonUnknownOutcome, "no step compared the recovered state with the state before")
+	if !given[firedrill.ProvesData] && !given[firedrill.ProvesService] {
+		f.add(firedrill.ReasonUnknownOutcome, "no step compared the recovered state with the state before")
+		return
 	}
-	for _, p := range []firedrill.Proof{firedrill.ProvesProtection, firedrill.ProvesClean} {
-		if declared[p] && !proved[p] {
-			c.add(firedrill.ReasonUnknownOutcome, "no step showed "+string(p)+", though the drill is to show it")
+	for _, p := range firedrill.Proofs() {
+		if p != firedrill.ProvesDamage && declared[p] && !given[p] {
+			f.add(firedrill.ReasonUnknownOutcome, "the drill is to prove "+string(p)+" and no step did")
 		}
 	}
 }
 
-func (s *state) checkTargets(c *collector) {
-	m := s.measured
+// checkTargets compares what was measured with what was set. A run that
+// turned back is not asked for what it had no chance to measure.
+func (s *state) checkTargets(f *findings) {
 	check := func(name string, target float64, actual *float64, missed firedrill.ReasonCode) {
 		switch {
 		case target <= 0:
-		case actual == nil:
-			c.add(firedrill.ReasonNotMeasured, fmt.Sprintf("the %s target is set and nothing measured it", name))
-		case *actual > target:
-			c.add(missed, fmt.Sprintf("%s was %.2f s, the target is %.0f s", name, *actual, target))
+		case actual == nil && s.turned == nil:
+			f.add(firedrill.ReasonNotMeasured, "a target for the "+name+" is set and nothing measured it")
+		case actual != nil && *actual > target && (s.turned == nil || verdictOf(s.turned.Cause) == firedrill.Failed):
+			f.add(missed, fmt.Sprintf("the %s was %.3g s and its target is %.3g s", name, *actual, target))
 		}
 	}
-	check("RTO", s.program.RTO.Seconds(), m.RTO.Actual, firedrill.ReasonRTOMissed)
-	check("RPO", s.program.RPO.Seconds(), m.RPO.Actual, firedrill.ReasonRPOMissed)
-	for _, g := range m.Gaps {
-		c.add(firedrill.ReasonUnknownOutcome, fmt.Sprintf("nobody observed the run from %s to %s", g.From.UTC().Format("15:04:05.000"), g.To.UTC().Format("15:04:05.000")))
+	check("RTO", s.program.RTO.Seconds(), s.measured.RTO.Actual, firedrill.ReasonRTOMissed)
+	check("RPO", s.program.RPO.Seconds(), s.measured.RPO.Actual, firedrill.ReasonRPOMissed)
+}
+
+// checkGaps looks for stretches of the outage that nobody observed.
+func (s *state) checkGaps(f *findings) {
+	if s.began == nil {
+		return
+	}
+	from, to := s.began.Wall, s.measured.RTO.Actual
+	for _, g := range s.measured.Gaps {
+		inside := g.To.After(from)
+		if to != nil {
+			inside = inside && g.From.Sub(from).Seconds() < *to
+		} else if s.verified != nil {
+			inside = inside && g.From.Before(s.verified.Wall)
+		}
+		if inside {
+			f.add(firedrill.ReasonNotMeasured, fmt.Sprintf("nobody observed the outage from %s to %s", g.From.UTC().Format("15:04:05.000"), g.To.UTC().Format("15:04:05.000")))
+		}
 	}
 }
 
@@ -183,10 +139,9 @@ func (s *state) checkTargets(c *collector) {
 func (s *state) shown() []string {
 	var texts []string
 	for _, st := range s.order {
-		if st.def.Proves == "" || st.status != passed || st.ended == nil {
-			continue
+		if st.def.Proves != "" && st.status == passed && len(st.ended.Checks) > 0 {
+			texts = append(texts, fmt.Sprintf("%s is proven: %s", st.def.Proves, firstOf(st.ended.Summary, st.def.Title, st.def.ID)))
 		}
-		texts = append(texts, fmt.Sprintf("%s: %s", st.def.Proves, firstOf(st.ended.Summary, st.def.Title, st.def.ID)))
 	}
 	return texts
 }
