@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,25 +14,16 @@ import (
 	"net/http/httptest"
 	"net/textproto"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"firedrill/internal/sandbox/api"
+	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/workers"
-	"firedrill/internal/sandbox/workers/binding"
 	"firedrill/internal/sandbox/workers/workerd"
 )
-
-// noDatabases is an account without databases.
-type noDatabases struct{}
-
-func (noDatabases) Query(context.Context, string, []binding.Statement) ([]binding.Result, string, error) {
-	return nil, "", os.ErrNotExist
-}
-func (noDatabases) Exists(context.Context, string) (bool, error) { return false, nil }
 
 // cloud is the Workers API over a real Manager, with its front.
 type cloud struct {
@@ -46,7 +38,11 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := workers.Open(t.Context(), workers.Options{Dir: t.TempDir(), Workerd: bin.Path, D1: noDatabases{}})
+	store, err := d1.Open(t.Context(), d1.Options{Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := workers.Open(t.Context(), workers.Options{Dir: t.TempDir(), Workerd: bin.Path, D1: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +67,7 @@ func newCloud(t *testing.T) *cloud {
 		front.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err := m.Close(ctx); err != nil {
+		if err := errors.Join(m.Close(ctx), store.Close()); err != nil {
 			t.Error(err)
 		}
 	})

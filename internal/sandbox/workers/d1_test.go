@@ -9,8 +9,6 @@ import (
 	"firedrill/internal/sandbox/workers"
 )
 
-const databaseID = "11111111-2222-4333-8444-555555555555"
-
 // d1Worker runs the JavaScript in the request's path parameter "js" as the body
 // of an async function of db, and answers what it returns or throws.
 const d1Worker = `
@@ -27,7 +25,8 @@ const cases = {
   execError: async db => { try { await db.exec("SELECT 1\nSELEC 2"); } catch (e) { return e.message; } },
   constraint: async db => { try { await db.prepare("INSERT INTO t (id) VALUES (1)").run(); } catch (e) { return e.message; } },
   big: async db => { const r = await db.prepare("SELECT 9007199254740993 AS big, 9223372036854775807 AS max, 9007199254740991 AS safe").first(); return [String(r.big), String(r.max), String(r.safe)]; },
-  session: async db => { const s = db.withSession("first-primary"); await s.prepare("SELECT 1").all(); const a = s.getBookmark(); await s.prepare("SELECT 1").all(); return [a.length, a < s.getBookmark()]; },
+  session: async db => { const s = db.withSession("first-primary"); await s.prepare("SELECT 1").all(); const a = s.getBookmark(); await s.prepare("UPDATE t SET n = 8 WHERE id = 2").run(); return [a.length, a < s.getBookmark()]; },
+  two: async db => { try { await db.prepare("SELECT 1; DROP TABLE t").all(); } catch (e) { return e.message; } },
   empty: async db => (await db.prepare("SELECT * FROM t WHERE 0").all()).results,
 };
 export default { async fetch(r, env) {
@@ -36,7 +35,8 @@ export default { async fetch(r, env) {
 
 func TestD1BindingThroughARealWorker(t *testing.T) {
 	t.Parallel()
-	b := open(t, t.TempDir(), func(o *workers.Options) { o.D1 = newSQLiteD1(t, databaseID) })
+	store, databaseID := databases(t)
+	b := open(t, t.TempDir(), func(o *workers.Options) { o.D1 = store })
 	b.put("db", js(d1Worker, bind("DB", "d1", func(u *workers.UploadBinding) { u.DatabaseID = databaseID })))
 	for _, c := range []struct{ path, want string }{
 		{"setup", `2`},
@@ -49,6 +49,7 @@ func TestD1BindingThroughARealWorker(t *testing.T) {
 		{"badBatch", `["D1_ERROR: `},
 		{"error", `"D1_ERROR: `},
 		{"execError", `"D1_EXEC_ERROR: Error in line `},
+		{"two", `"D1_ERROR: a prepared statement holds one`},
 		{"constraint", `"D1_ERROR: `},
 		// JavaScript has doubles only: beyond 2^53 the nearest one is seen, as on
 		// the platform. The database itself keeps the exact integer.
@@ -87,8 +88,8 @@ func TestD1BindingThroughARealWorker(t *testing.T) {
 // by naming it in a request.
 func TestD1BindingsDoNotMix(t *testing.T) {
 	t.Parallel()
-	db := newSQLiteD1(t, databaseID)
-	b := open(t, t.TempDir(), func(o *workers.Options) { o.D1 = db })
+	store, databaseID := databases(t)
+	b := open(t, t.TempDir(), func(o *workers.Options) { o.D1 = store })
 	_, err := b.Put(t.Context(), "w", js(d1Worker, bind("DB", "d1", func(u *workers.UploadBinding) { u.DatabaseID = "another" })))
 	wantCode(t, err, workers.CodeNoDatabase)
 	b.put("w", js(`export default { async fetch(r, env) { const res = await env.DB.fetch?.("http://d1/query"); return new Response(String(res)); } };`,

@@ -3,9 +3,11 @@ package workers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/workers/binding"
 	"firedrill/internal/sandbox/workers/workerd"
 )
@@ -117,12 +119,13 @@ func checkD1(ctx context.Context, m *Manager, op, script string, b UploadBinding
 		// wrangler recognises this very text.
 		return refuse(op, script, CodeInvalid, "binding %s of type d1 must have a valid `id` specified", b.Name)
 	}
-	ok, err := m.opt.D1.Exists(ctx, b.DatabaseID)
-	if err != nil {
-		return fmt.Errorf("%s %s: look for database %s: %w", op, script, b.DatabaseID, err)
-	}
-	if !ok {
+	db, err := m.opt.D1.Get(ctx, b.DatabaseID)
+	var refused *d1.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == d1.CodeNotFound, err == nil && db.ID != b.DatabaseID:
 		return refuse(op, script, CodeNoDatabase, "D1 binding '%s' references database '%s' which was not found.", b.Name, b.DatabaseID)
+	case err != nil:
+		return fmt.Errorf("%s %s: look for database %s: %w", op, script, b.DatabaseID, err)
 	}
 	return nil
 }

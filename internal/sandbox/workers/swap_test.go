@@ -325,7 +325,8 @@ func TestNoWorkerdOutlivesAKilledOwner(t *testing.T) {
 	if len(pids) != 1 {
 		t.Fatalf("the owner has %d workerd processes", len(pids))
 	}
-	_, err := workers.Open(t.Context(), workers.Options{Dir: dir, Workerd: binary(t), D1: noDatabases{}})
+	store, _ := databases(t)
+	_, err := workers.Open(t.Context(), workers.Options{Dir: dir, Workerd: binary(t), D1: store})
 	if err == nil || !strings.Contains(err.Error(), "in use by another sandbox") {
 		t.Errorf("a second owner of the folder: %v", err)
 	}

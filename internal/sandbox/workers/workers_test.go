@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/workers"
-	"firedrill/internal/sandbox/workers/binding"
 	"firedrill/internal/sandbox/workers/workerd"
 )
 
@@ -64,9 +63,12 @@ type box struct {
 func open(t testing.TB, dir string, change ...func(*workers.Options)) *box {
 	t.Helper()
 	b := &box{t: t, logs: &logBuffer{}, log: &logBuffer{}}
-	opt := workers.Options{Dir: dir, Workerd: binary(t), D1: noDatabases{}, Logs: b.logs, Log: slog.New(slog.NewTextHandler(b.log, nil))}
+	opt := workers.Options{Dir: dir, Workerd: binary(t), Logs: b.logs, Log: slog.New(slog.NewTextHandler(b.log, nil))}
 	for _, f := range change {
 		f(&opt)
+	}
+	if opt.D1 == nil {
+		opt.D1, _ = databases(t)
 	}
 	m, err := workers.Open(t.Context(), opt)
 	if err != nil {
@@ -96,13 +98,24 @@ func open(t testing.TB, dir string, change ...func(*workers.Options)) *box {
 	return b
 }
 
-// noDatabases is an account without databases.
-type noDatabases struct{}
-
-func (noDatabases) Query(context.Context, string, []binding.Statement) ([]binding.Result, string, error) {
-	return nil, "", os.ErrNotExist
+// databases is an account's database service with one database in it.
+func databases(t testing.TB) (store *d1.Store, id string) {
+	t.Helper()
+	store, err := d1.Open(t.Context(), d1.Options{Dir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	db, err := store.Create(t.Context(), d1.Database{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, db.ID
 }
-func (noDatabases) Exists(context.Context, string) (bool, error) { return false, nil }
 
 // get asks a Worker and returns status and body.
 func (b *box) get(worker, path string, header ...string) (int, string) {

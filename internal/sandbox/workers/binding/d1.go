@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"firedrill/internal/sandbox/d1"
 )
 
 // KindD1 is the value of HeaderKind for a database.
@@ -23,39 +25,11 @@ const headerBookmark = "X-Cf-D1-Session-Commit-Token"
 // length with parameters of the greatest size, as JSON arrays of bytes.
 const maxD1Body = 256 << 20
 
-// Statement is one SQL statement with its parameters: nil, bool, int64,
-// float64, string or []byte.
-type Statement struct {
-	SQL    string
-	Params []any
-}
-
-// Meta is what the database reports about one statement. Durations are in
-// milliseconds, sizes in bytes.
-type Meta struct {
-	Duration    float64
-	Changes     int64
-	LastRowID   int64
-	ChangedDB   bool
-	SizeAfter   int64
-	RowsRead    int64
-	RowsWritten int64
-}
-
-// Result is the answer to one statement. A cell is nil, int64, float64, string
-// or []byte.
-type Result struct {
-	Columns []string
-	Rows    [][]any
-	Meta    Meta
-}
-
-// Databases is what the binding needs of the database server. Query runs a
-// batch as one transaction and returns one result for each statement, and the
-// bookmark after it. An error's text is shown to the Worker as it is.
+// Databases is what the binding needs of the database service; *d1.Store is
+// one. Query runs a batch as one transaction.
 type Databases interface {
-	Query(ctx context.Context, databaseID string, batch []Statement) (results []Result, bookmark string, err error)
-	Exists(ctx context.Context, databaseID string) (bool, error)
+	Query(ctx context.Context, databaseID string, batch []d1.Statement) (results []d1.Result, bookmark string, err error)
+	Get(ctx context.Context, idOrName string) (d1.Database, error)
 }
 
 // D1 speaks the protocol between workerd's module cloudflare-internal:d1-api
@@ -91,13 +65,20 @@ func (d D1) ServeBinding(w http.ResponseWriter, r *http.Request, id string) {
 		d1Fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	results, bookmark, err := d.DB.Query(r.Context(), id, batch)
+	exec := r.URL.Path == "/execute" && !single // db.exec: a line may hold several statements
+	counts, err := countStatements(batch, exec)
 	if err != nil {
 		d1Fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if len(results) != len(batch) {
-		d1Fail(w, http.StatusInternalServerError, fmt.Sprintf("%d statements gave %d results", len(batch), len(results)))
+	all, bookmark, err := d.DB.Query(r.Context(), id, batch)
+	if err != nil {
+		d1Fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	results, err := onePerText(all, counts)
+	if err != nil {
+		d1Fail(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	var out bytes.Buffer
@@ -124,7 +105,7 @@ func (d D1) ServeBinding(w http.ResponseWriter, r *http.Request, id string) {
 }
 
 // parseD1 reads one statement or an array of them.
-func parseD1(body []byte) (batch []Statement, single bool, err error) {
+func parseD1(body []byte) (batch []d1.Statement, single bool, err error) {
 	var reqs []d1Request
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
 		err = json.Unmarshal(body, &reqs)
@@ -140,7 +121,7 @@ func parseD1(body []byte) (batch []Statement, single bool, err error) {
 		return nil, false, errors.New("no SQL statements detected")
 	}
 	for _, q := range reqs {
-		st := Statement{SQL: q.SQL}
+		st := d1.Statement{SQL: q.SQL}
 		for i, raw := range q.Params {
 			p, err := parseParam(raw)
 			if err != nil {
@@ -151,6 +132,43 @@ func parseD1(body []byte) (batch []Statement, single bool, err error) {
 		batch = append(batch, st)
 	}
 	return batch, single, nil
+}
+
+// countStatements tells how many statements each text holds. A prepared
+// statement is one.
+func countStatements(batch []d1.Statement, several bool) ([]int, error) {
+	counts := make([]int, len(batch))
+	for i, st := range batch {
+		counts[i] = d1.Count(st.SQL)
+		if counts[i] > 1 && !several {
+			return nil, fmt.Errorf("a prepared statement holds one SQL statement, not %d: use batch or exec", counts[i])
+		}
+	}
+	return counts, nil
+}
+
+// onePerText joins the results of the statements that one text held: the last
+// one's rows, and what all of them changed and took.
+func onePerText(all []d1.Result, counts []int) ([]d1.Result, error) {
+	var out []d1.Result
+	for _, n := range counts {
+		if n == 0 || n > len(all) {
+			return nil, fmt.Errorf("%d statements gave %d results", n, len(all))
+		}
+		joined := all[n-1]
+		for _, r := range all[:n-1] {
+			joined.Meta.Duration += r.Meta.Duration
+			joined.Meta.Changes += r.Meta.Changes
+			joined.Meta.RowsRead += r.Meta.RowsRead
+			joined.Meta.RowsWritten += r.Meta.RowsWritten
+			joined.Meta.ChangedDB = joined.Meta.ChangedDB || r.Meta.ChangedDB
+		}
+		out, all = append(out, joined), all[n:]
+	}
+	if len(all) > 0 {
+		return nil, fmt.Errorf("%d results are left over", len(all))
+	}
+	return out, nil
 }
 
 // parseParam turns a JSON value into what SQLite binds. A number without
@@ -203,7 +221,7 @@ func (u *octet) UnmarshalJSON(raw []byte) error {
 }
 
 // writeD1Result writes one result object, its columns in order.
-func writeD1Result(out *bytes.Buffer, res Result, rows bool) error {
+func writeD1Result(out *bytes.Buffer, res d1.Result, rows bool) error {
 	out.WriteString(`{"success":true,"results":`)
 	if !rows {
 		out.WriteString("[]")
@@ -270,11 +288,12 @@ func appendCell(out *bytes.Buffer, v any) error {
 	return appendJSON(out, v)
 }
 
-func writeD1Meta(out *bytes.Buffer, m Meta) error {
+func writeD1Meta(out *bytes.Buffer, m d1.Meta) error {
 	type timings struct {
 		SQL float64 `json:"sql_duration_ms"`
 	}
 	out.WriteString(`,"meta":`)
+	ms := float64(m.Duration.Microseconds()) / 1000
 	err := appendJSON(out, struct {
 		ServedBy        string  `json:"served_by"`
 		ServedByPrimary bool    `json:"served_by_primary"`
@@ -287,7 +306,7 @@ func writeD1Meta(out *bytes.Buffer, m Meta) error {
 		RowsRead        int64   `json:"rows_read"`
 		RowsWritten     int64   `json:"rows_written"`
 		Attempts        int     `json:"total_attempts"`
-	}{"firedrill-sandbox", true, timings{m.Duration}, m.Duration, m.Changes, m.LastRowID, m.ChangedDB,
+	}{"firedrill-sandbox", true, timings{ms}, ms, m.Changes, m.LastRowID, m.ChangedDB,
 		m.SizeAfter, m.RowsRead, m.RowsWritten, 1})
 	out.WriteByte('}')
 	return err

@@ -11,20 +11,22 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"firedrill/internal/sandbox/d1"
 )
 
 // answers is a database server that knows one answer.
 type answers struct {
-	got     []Statement
-	results []Result
+	got     []d1.Statement
+	results []d1.Result
 	err     error
 }
 
-func (a *answers) Query(_ context.Context, _ string, batch []Statement) ([]Result, string, error) {
+func (a *answers) Query(_ context.Context, _ string, batch []d1.Statement) ([]d1.Result, string, error) {
 	a.got = batch
 	return a.results, "bookmark-1", a.err
 }
-func (a *answers) Exists(context.Context, string) (bool, error) { return true, nil }
+func (a *answers) Get(context.Context, string) (d1.Database, error) { return d1.Database{}, nil }
 
 func serve(t *testing.T, a *answers, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -35,7 +37,7 @@ func serve(t *testing.T, a *answers, path, body string) *httptest.ResponseRecord
 
 func TestParametersKeepTheirTypes(t *testing.T) {
 	t.Parallel()
-	a := &answers{results: []Result{{}}}
+	a := &answers{results: []d1.Result{{}}}
 	serve(t, a, "/query", `{"sql":"x","params":[null,true,false,"ü\u0000",1,-0.5,1e3,9223372036854775807,92233720368547758080,[0,255],[]]}`)
 	want := []any{nil, int64(1), int64(0), "ü\x00", int64(1), -0.5, 1000.0, int64(math.MaxInt64), 92233720368547758080.0, []byte{0, 255}, []byte{}}
 	if len(a.got) != 1 || !reflect.DeepEqual(a.got[0].Params, want) {
@@ -45,7 +47,7 @@ func TestParametersKeepTheirTypes(t *testing.T) {
 
 func TestCellsAreWrittenAsD1Does(t *testing.T) {
 	t.Parallel()
-	a := &answers{results: []Result{{Columns: []string{"a", "a"}, Rows: [][]any{
+	a := &answers{results: []d1.Result{{Columns: []string{"a", "a"}, Rows: [][]any{
 		{nil, int64(math.MaxInt64)}, {[]byte{0, 9}, "<&>\u2028"}, {math.Inf(1), 0.5},
 	}}}}
 	w := serve(t, a, "/query?resultsFormat=ROWS_AND_COLUMNS", `{"sql":"x"}`)
@@ -76,6 +78,7 @@ func TestRefusalsAreOneErrorObject(t *testing.T) {
 		"blob":      {&answers{}, "/query", `{"sql":"x","params":[[256]]}`, "parameter 1: a BLOB"},
 		"too few":   {&answers{}, "/query", `{"sql":"x"}`, "1 statements gave 0 results"},
 		"endless":   {&answers{}, "/query", `{"sql":"x","params":[1e999]}`, "number out of range"},
+		"two":       {&answers{}, "/query", `{"sql":"SELECT 1; SELECT ';'"}`, "one SQL statement, not 2"},
 		"half blob": {&answers{}, "/query", `{"sql":"x","params":[[1,null]]}`, "a BLOB is"},
 	} {
 		w := serve(t, c.a, c.path, c.body)
@@ -86,6 +89,16 @@ func TestRefusalsAreOneErrorObject(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Success || !strings.Contains(got.Error, c.want) || w.Code < 400 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
+	}
+}
+
+func TestExecMayHoldSeveralStatementsALine(t *testing.T) {
+	t.Parallel()
+	a := &answers{results: []d1.Result{{Meta: d1.Meta{Changes: 1}}, {Meta: d1.Meta{Changes: 2}}, {Meta: d1.Meta{Changes: 4}}}}
+	w := serve(t, a, "/execute?resultsFormat=NONE", `[{"sql":"INSERT 1; INSERT 2;"},{"sql":"INSERT 3"}]`)
+	var got []struct{ Meta struct{ Changes int } }
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got) != 2 || got[0].Meta.Changes != 3 || got[1].Meta.Changes != 4 {
+		t.Errorf("%s", w.Body)
 	}
 }
 
@@ -115,7 +128,7 @@ func FuzzParseD1(f *testing.F) {
 		if len(batch) == 0 || single && len(batch) != 1 {
 			t.Fatalf("%d statements, single %v", len(batch), single)
 		}
-		res := Result{Columns: []string{"c"}}
+		res := d1.Result{Columns: []string{"c"}}
 		for _, st := range batch {
 			for _, p := range st.Params {
 				res.Rows = append(res.Rows, []any{p})
