@@ -246,12 +246,18 @@ func TestACopyIsExact(t *testing.T) {
 			t.Fatal("the copy is the original")
 		}
 	}
+	if o := b.do("there", "d1.absent", firedrill.Values{"name": name}); ok(o) {
+		t.Error("the copy is called absent")
+	}
 	o, err := b.try("delete", "d1.delete", firedrill.Values{"name": name})
 	if err != nil || o.Outputs["existed"] != true || p.count() != 1 {
 		t.Errorf("deleted: %v, %v, %d databases left", o.Outputs, err, p.count())
 	}
 	if o := b.do("delete", "d1.delete", firedrill.Values{"name": name}); o.Outputs["existed"] != false {
 		t.Errorf("deleted twice: %v", o.Outputs)
+	}
+	if o := b.do("there", "d1.absent", firedrill.Values{"name": name}); !ok(o) {
+		t.Error("the deleted copy is not called absent")
 	}
 }
 

@@ -205,3 +205,31 @@ func (p *pack) d1Delete() firedrill.Action {
 			return res, nil
 		})
 }
+
+type absentIn struct {
+	Name string `json:"name" doc:"name of a database"`
+}
+
+func (p *pack) d1Absent() firedrill.Action {
+	const name = "d1.absent"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
+		Doc: "Check that the account has no database of this name."},
+		func(ctx context.Context, call firedrill.Call, in absentIn) (action.Result[struct{}], error) {
+			var res action.Result[struct{}]
+			c, err := p.client(call)
+			if err != nil {
+				return res, err
+			}
+			_, err = c.databaseByName(ctx, name, in.Name, notify(call))
+			gone := firedrill.KindOf(err) == firedrill.KindNotFound
+			if err != nil && !gone {
+				return res, err
+			}
+			res.Summary = "database " + in.Name + " does not exist"
+			if !gone {
+				res.Summary = "database " + in.Name + " is still there"
+			}
+			res.Checks = []firedrill.Check{{OK: gone, Compared: 1, Detail: res.Summary}}
+			return res, nil
+		})
+}
