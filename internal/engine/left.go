@@ -76,9 +76,15 @@ func (r *remainder) repaired(l firedrill.Left) firedrill.Left {
 	return l
 }
 
-// proofs: a recovered state that was shown not to be as before, or could not
-// be compared, stays so unless an undo followed or a later look holds.
+// proofs: what was shown to be left behind is left; and a recovered state that
+// was shown not to be as before, or could not be compared, stays so unless an
+// undo followed or a later look holds.
 func (r *remainder) proofs() {
+	for _, st := range r.order {
+		if st.def.Proves == firedrill.ProvesClean && st.status == failed && st.look.state != ok && st.ended.Problem.Kind == firedrill.KindExpectation {
+			r.left = append(r.left, st.left("something was left behind: "+why(*st.ended)))
+		}
+	}
 	if !r.damaged || r.culprit != nil {
 		return
 	}

@@ -156,7 +156,7 @@ func (p *player) command(line string, below []string) error {
 
 func (p *player) drill(options, below []string) error {
 	p.program = firedrill.Program{Drill: "d"}
-	p.boot, p.m = "boot1", nil
+	p.boot, p.m, p.ticks = "boot1", nil, 0
 	for _, o := range options {
 		key, value, _ := strings.Cut(o, "=")
 		d, err := time.ParseDuration(value)

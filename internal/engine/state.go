@@ -198,32 +198,9 @@ func (s *state) begin(st *step, r firedrill.Record, b firedrill.Intended) {
 		return
 	}
 	st.intended = r.Seq
-	st.rank = s.rankOf(st)
 	s.intents = append(s.intents, st)
 	s.changed = s.changed || b.Resolved.Impact != firedrill.Reads
 	s.damaged = s.damaged || b.Resolved.Impact == firedrill.Damages
-}
-
-// rankOf counts how deep a step stands behind others of its phase.
-func (s *state) rankOf(st *step) int {
-	rank := 0
-	if st.parent != nil {
-		rank = st.parent.rank + 1
-	}
-	for _, n := range st.def.Needs {
-		if need := s.steps[n]; need.def.Phase == st.def.Phase {
-			rank = max(rank, need.deepest()+1)
-		}
-	}
-	return rank
-}
-
-func (st *step) deepest() int {
-	rank := st.rank
-	for _, c := range st.children {
-		rank = max(rank, c.deepest())
-	}
-	return rank
 }
 
 func (s *state) applyEnd(b firedrill.Ended) error {

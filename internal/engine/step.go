@@ -37,7 +37,6 @@ type step struct {
 	heirs      []*step // sub-steps that wait for itself
 
 	intended   int64 // sequence of its first intent; 0: never
-	rank       int   // steps of its phase that had to come before it
 	discharged bool
 	rearm      attempt
 	undo       attempt

@@ -11,10 +11,11 @@ import (
 const undoAttempts = 3
 
 // unwinding is the order in which undos run. It follows from the state and is
-// not part of it. Groups are the reverse of how steps had to follow each other
-// (by phase, and by rank inside one); inside a group the newest comes first
-// per resource, and those of different resources run side by side.
+// not part of it. Groups are the phases, backwards. Inside one, the undo of a
+// step comes after those of the steps that needed it, and per resource the
+// newest comes first; others run side by side.
 type unwinding struct {
+	state  *state
 	groups [][]*step
 	left   int               // of the first group
 	waits  map[*step]int     // newer undos of the group that come before
@@ -83,16 +84,11 @@ func (s *state) unwind() *unwinding {
 			due = append(due, st)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *step) int {
-		if d := b.def.Phase.Index() - a.def.Phase.Index(); d != 0 {
-			return d
-		}
-		return b.rank - a.rank
-	})
-	u := &unwinding{}
+	slices.SortStableFunc(due, func(a, b *step) int { return b.def.Phase.Index() - a.def.Phase.Index() })
+	u := &unwinding{state: s}
 	for i := 0; i < len(due); {
 		j := i
-		for j < len(due) && due[j].def.Phase == due[i].def.Phase && due[j].rank == due[i].rank {
+		for j < len(due) && due[j].def.Phase == due[i].def.Phase {
 			j++
 		}
 		u.groups = append(u.groups, due[i:j])
@@ -101,47 +97,82 @@ func (s *state) unwind() *unwinding {
 	return u
 }
 
-// enter orders one group, the newest first. A step that claims nothing may
-// touch anything: it keeps its place among all.
+// enter orders one group, which has the newest first.
 func (u *unwinding) enter(group []*step) {
 	u.left, u.waits, u.then = len(group), map[*step]int{}, map[*step][]*step{}
-	last := map[string]*step{} // by resource, the oldest so far
-	var barrier *step
-	since := []*step(nil) // those after the barrier
-	after := func(st, newer *step) {
-		if newer != nil && newer != st {
-			u.waits[st]++
-			u.then[newer] = append(u.then[newer], st)
+	u.orderByResource(group)
+	u.orderByNeed(group)
+	for _, st := range group {
+		if u.waits[st] == 0 && st.undo.state != open {
+			u.ready = append(u.ready, st)
 		}
 	}
+}
+
+// after makes the undo of st wait for that of a newer step.
+func (u *unwinding) after(st, newer *step) {
+	if newer != nil && newer != st {
+		u.waits[st]++
+		u.then[newer] = append(u.then[newer], st)
+	}
+}
+
+// orderByResource puts the newest first per resource. A step that claims
+// nothing may have touched anything: it keeps its place among all.
+func (u *unwinding) orderByResource(group []*step) {
+	last := map[string]*step{} // by resource, the oldest so far
+	var barrier *step
+	var since []*step // those older than the barrier
 	for _, st := range group {
 		names := st.resources()
 		if len(names) == 0 {
 			for _, newer := range since {
-				after(st, newer)
+				u.after(st, newer)
 			}
 			if len(since) == 0 {
-				after(st, barrier)
+				u.after(st, barrier)
 			}
 			barrier, since, last = st, nil, map[string]*step{}
-		} else {
-			before := map[*step]bool{}
-			for _, r := range names {
-				newer := last[r]
-				if newer == nil {
-					newer = barrier
-				}
-				if !before[newer] {
-					before[newer] = true
-					after(st, newer)
-				}
-				last[r] = st
+			continue
+		}
+		before := map[*step]bool{}
+		for _, r := range names {
+			newer := last[r]
+			if newer == nil {
+				newer = barrier
 			}
-			since = append(since, st)
+			if !before[newer] {
+				before[newer] = true
+				u.after(st, newer)
+			}
+			last[r] = st
 		}
-		if u.waits[st] == 0 && st.undo.state != open {
-			u.ready = append(u.ready, st)
+		since = append(since, st)
+	}
+}
+
+// orderByNeed puts those that needed a step before it.
+func (u *unwinding) orderByNeed(group []*step) {
+	due := map[*step]bool{}
+	for _, st := range group {
+		due[st] = true
+	}
+	for _, newer := range group {
+		if p := newer.parent; p != nil && due[p] {
+			u.after(p, newer)
 		}
+		for _, n := range newer.def.Needs {
+			u.afterTree(u.state.steps[n], newer, due)
+		}
+	}
+}
+
+func (u *unwinding) afterTree(st, newer *step, due map[*step]bool) {
+	if due[st] {
+		u.after(st, newer)
+	}
+	for _, c := range st.children {
+		u.afterTree(c, newer, due)
 	}
 }
 
