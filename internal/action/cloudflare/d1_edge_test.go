@@ -93,13 +93,12 @@ func TestSomebodyWhoWritesIsNoticed(t *testing.T) {
 	b := newBench(t, p.server.URL)
 	var writes atomic.Int32
 	writes.Store(2)
-	calls := 0
+	var calls atomic.Int32
 	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/raw") {
-			if calls++; calls%3 == 0 && writes.Load() > 0 {
+			if calls.Add(1)%3 == 0 && writes.Load() > 0 {
 				writes.Add(-1)
-				p.dbs[id].db.Exec("INSERT INTO t (name) VALUES ('other')")
-				p.dbs[id].keep()
+				p.exec(id, "INSERT INTO t (name) VALUES ('other')")
 			}
 		}
 		return false
@@ -120,7 +119,7 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 	print := b.do("cut", "d1.fingerprint", db(id))
 	back := db(id, "bookmark", text(t, print, "bookmark"))
 	for name, result := range map[string]any{
-		"does nothing": map[string]string{"bookmark": text(t, print, "bookmark"), "previous_bookmark": text(t, print, "bookmark")},
+		"a later one": map[string]string{"bookmark": "ffffffff", "previous_bookmark": text(t, print, "bookmark")},
 		"says nothing": map[string]string{},
 		"null":         nil,
 	} {
@@ -135,6 +134,25 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// One that does nothing and says that nothing had to be done: the data tells.
+	p.bending(nil)
+	p.exec(id, "UPDATE t SET name = 'y' WHERE id = 1")
+	here := text(t, b.do("here", "d1.bookmark", db(id)), "bookmark")
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/restore") {
+			return false
+		}
+		answer(w, map[string]string{"bookmark": here, "previous_bookmark": here})
+		return true
+	})
+	if o := b.do("restore", "d1.restore", back); o.Outputs["moved"] != false {
+		t.Errorf("outputs: %v", o.Outputs)
+	}
+	if o := b.do("compare", "d1.compare", db(id, "against", text(t, print, "file"))); ok(o) {
+		t.Error("a restore that did nothing is believed")
+	}
+	p.bending(nil)
+	b.do("restore", "d1.restore", back)
 	// One that restores the wrong moment moves the bookmark: the data tells.
 	p.bending(nil)
 	p.exec(id, "UPDATE t SET name = 'x' WHERE id = 2")

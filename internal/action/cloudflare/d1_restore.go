@@ -20,12 +20,13 @@ type restoreIn struct {
 type restoreOut struct {
 	Bookmark string `json:"bookmark" doc:"the database's point in time after the restore"`
 	Previous string `json:"previous" doc:"point in time before the restore: restoring to it undoes the restore"`
+	Moved    bool   `json:"moved" doc:"the database's point in time moved on; false: the platform says that nothing had to change"`
 }
 
 func (p *pack) d1Restore() firedrill.Action {
 	const name = "d1.restore"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claim(true), Timeout: 15 * time.Minute,
-		Doc: "Return a database to a point in time, in place. Everybody's later writes are undone. It is only believed when the database's own bookmark moved on; where the platform's limit of 10 restores in 10 minutes is reached, it waits and says so.",
+		Doc: "Return a database to a point in time, in place. Everybody's later writes are undone. Its answer is believed only as far as the database's own bookmark bears it out; whether the data is back is for d1.compare to tell. Where the platform's limit of 10 restores in 10 minutes is reached, it waits and says so.",
 		Repair: func(in firedrill.Values) string {
 			db, _ := in["name"].(string)
 			if db == "" {
@@ -49,6 +50,9 @@ func (p *pack) d1Restore() firedrill.Action {
 			}
 			res.Out = out
 			res.Summary = fmt.Sprintf("back at the bookmark after %s", took.Round(time.Millisecond))
+			if !out.Moved {
+				res.Summary = "the platform says that nothing had to change"
+			}
 			return res, nil
 		})
 }
@@ -95,11 +99,15 @@ func (p *pack) restore(ctx context.Context, op string, call firedrill.Call, d *d
 		return restoreOut{}, 0, err
 	}
 	// Bookmarks are ordered like their texts, and a restore is itself a change.
-	if answer.Bookmark == "" || answer.Previous == "" || after <= before || after < answer.Bookmark {
+	// Only where the database already is as it is to be, as after a restore
+	// whose answer was lost, nothing moves; then the answer must say so too.
+	moved := after > before
+	stood := after == before && answer.Bookmark == before && answer.Previous == before
+	if answer.Bookmark == "" || answer.Previous == "" || after < answer.Bookmark || !moved && !stood {
 		return restoreOut{}, 0, &firedrill.Error{Op: op, Kind: firedrill.KindUnknown, Target: "database " + d.db.Name,
 			Detail: fmt.Sprintf("answered that it is restored, but its bookmark went from %s to %s", before, after), Remedy: "compare the data before relying on it"}
 	}
-	return restoreOut{Bookmark: after, Previous: answer.Previous}, took, nil
+	return restoreOut{Bookmark: after, Previous: answer.Previous, Moved: moved}, took, nil
 }
 
 // waitForRestore waits until our own count allows another restore.
