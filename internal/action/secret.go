@@ -2,8 +2,12 @@ package action
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
+	"time"
 
 	"firedrill"
 )
@@ -36,6 +40,32 @@ type Secrets struct {
 	ReadFile  func(path string) ([]byte, error)
 	Run       func(ctx context.Context, argv []string) ([]byte, error) // standard output
 }
+
+// SystemSecrets reads secrets from this process's environment, its files, and
+// the standard output of commands. What a command writes to standard error
+// goes nowhere: it may hold parts of the secret.
+func SystemSecrets() Secrets {
+	return Secrets{
+		LookupEnv: os.LookupEnv,
+		ReadFile:  os.ReadFile,
+		Run: func(ctx context.Context, argv []string) ([]byte, error) {
+			ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+			cmd.WaitDelay = time.Second
+			out, err := cmd.Output()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				err = fmt.Errorf("exit status %d", exit.ExitCode())
+			}
+			return out, err
+		},
+	}
+}
+
+// commandTimeout bounds a command that gives a secret: a password manager may
+// ask its owner first.
+const commandTimeout = time.Minute
 
 // Resolve gives the value that s refers to. A value that is missing or empty
 // is an error, and no error holds the value.

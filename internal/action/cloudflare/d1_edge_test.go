@@ -119,7 +119,7 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 	print := b.do("cut", "d1.fingerprint", db(id))
 	back := db(id, "bookmark", text(t, print, "bookmark"))
 	for name, result := range map[string]any{
-		"a later one": map[string]string{"bookmark": "ffffffff", "previous_bookmark": text(t, print, "bookmark")},
+		"a later one":  map[string]string{"bookmark": "ffffffff", "previous_bookmark": text(t, print, "bookmark")},
 		"says nothing": map[string]string{},
 		"null":         nil,
 	} {
