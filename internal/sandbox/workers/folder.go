@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -21,11 +20,10 @@ func acquireLock(ctx context.Context, path string) (*os.File, error) {
 	}
 	const tries, pause = 30, 100 * time.Millisecond
 	for i := 0; ; i++ {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		if err = tryLock(f); err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || i == tries {
+		if !errors.Is(err, errLocked) || i == tries {
 			break
 		}
 		select {
@@ -34,11 +32,14 @@ func acquireLock(ctx context.Context, path string) (*os.File, error) {
 			return nil, errors.Join(fmt.Errorf("open Workers: %w", ctx.Err()), f.Close())
 		}
 	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	if errors.Is(err, errLocked) {
 		err = fmt.Errorf("open Workers: %s is in use by another sandbox: stop it, or choose another folder", filepath.Dir(path))
 	}
 	return nil, errors.Join(err, f.Close())
 }
+
+// errLocked says that another process holds the lock.
+var errLocked = errors.New("the lock is held")
 
 // Sockets need short paths. Where the state folder's own path is too long for
 // them, a folder under the system's temporary folder is used, and noted in

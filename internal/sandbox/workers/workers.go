@@ -88,6 +88,9 @@ type Manager struct {
 // returns when it serves or has been found unable to. A Worker that cannot
 // start does not keep the others from running: it is logged and tried again.
 func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
+	if opt.Dir == "" || opt.Workerd == "" || opt.D1 == nil {
+		return nil, errors.New("open Workers: Dir, Workerd and D1 are required")
+	}
 	if opt.Subdomain == "" {
 		opt.Subdomain = "sandbox"
 	}

@@ -225,13 +225,15 @@ func pump(r *os.File, stream Stream, out func(Stream, string)) {
 	defer closeAll(r)
 	br := bufio.NewReaderSize(r, 64<<10)
 	for {
-		line, err := br.ReadString('\n')
-		line = strings.TrimRight(line, "\r\n")
+		// A line longer than the buffer comes in pieces: its length is a Worker's
+		// choice and must not become our memory.
+		piece, err := br.ReadSlice('\n')
+		line := strings.TrimRight(string(piece), "\r\n")
 		// A line that begins with "stack:" is a list of native addresses.
 		if line != "" && !strings.HasPrefix(line, "stack:") && out != nil {
 			out(stream, line)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}

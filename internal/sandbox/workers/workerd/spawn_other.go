@@ -6,13 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 )
-
-// sysProcAttr gives the child a process group of its own. There is no way to
-// tie its life to the parent's here: after kill -9 of the owner, children stay
-// until the lock that they inherited makes the next owner report them.
-func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // configSource holds a configuration in a file of the private run folder that
 // has no name any more once the process is started.

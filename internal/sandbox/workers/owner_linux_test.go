@@ -1,0 +1,153 @@
+package workers_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"firedrill/internal/sandbox/workers"
+)
+
+func TestAKilledWorkerdIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(envOwner) != "" {
+		t.Skip("this is the re-executed binary")
+	}
+	cmd, out := startOwner(t, t.TempDir())
+	url := waitURL(t, out)
+	pids := childrenOf(t, cmd.Process.Pid)
+	if len(pids) != 1 {
+		t.Fatalf("the owner has %d workerd processes", len(pids))
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	// The front holds requests until the process is back: at most those that
+	// the kill itself caught may fail.
+	var body string
+	for range 5 {
+		if body = fetch(t, url); body == "owned" {
+			break
+		}
+	}
+	if body != "owned" {
+		t.Errorf("after the kill the Worker answers %q", body)
+	}
+	if now := childrenOf(t, cmd.Process.Pid); len(now) != 1 || now[0] == pids[0] {
+		t.Errorf("processes now %v, before %v", now, pids)
+	}
+}
+
+func TestNoWorkerdOutlivesAKilledOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(envOwner) != "" {
+		t.Skip("this is the re-executed binary")
+	}
+	dir := t.TempDir()
+	cmd, out := startOwner(t, dir)
+	waitURL(t, out)
+	pids := childrenOf(t, cmd.Process.Pid)
+	if len(pids) != 1 {
+		t.Fatalf("the owner has %d workerd processes", len(pids))
+	}
+	store, _ := databases(t)
+	_, err := workers.Open(t.Context(), workers.Options{Dir: dir, Workerd: binary(t), D1: store})
+	if err == nil || !strings.Contains(err.Error(), "in use by another sandbox") {
+		t.Errorf("a second owner of the folder: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	// The lock is inherited: opening the folder waits for the last process.
+	b := open(t, dir)
+	for _, pid := range pids {
+		if alive(t, pid) {
+			t.Errorf("workerd %d outlived its owner", pid)
+		}
+	}
+	b.wants("owned", "/", "owned")
+}
+
+// envOwner makes the test binary run as an owner of the named folder.
+const envOwner = "FIREDRILL_TEST_OWNER"
+
+// TestOwner is not a test: it is the main function of the processes that the
+// tests above start and kill.
+func TestOwner(t *testing.T) {
+	dir := os.Getenv(envOwner)
+	if dir == "" {
+		t.Skip("only used by other tests")
+	}
+	b := open(t, dir)
+	b.put("owned", says("owned"))
+	b.wants("owned", "/", "owned")
+	fmt.Println("URL", b.url)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the starter is gone
+}
+
+func startOwner(t *testing.T, dir string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "-test.run=^TestOwner$", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), envOwner+"="+dir, "FIREDRILL_WORKERD="+binary(t))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close() // lets it end by itself
+		_ = cmd.Wait()    // it may have been killed, and waited for
+	})
+	return cmd, bufio.NewReader(stdout)
+}
+
+func waitURL(t *testing.T, out *bufio.Reader) string {
+	t.Helper()
+	for {
+		line, err := out.ReadString('\n')
+		if url, ok := strings.CutPrefix(strings.TrimSpace(line), "URL "); ok {
+			return url
+		}
+		if err != nil {
+			t.Fatalf("the owner ended before it served: %v", err)
+		}
+	}
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "owned.localhost"
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
