@@ -1,0 +1,241 @@
+// Package sandbox is a staging cloud in one process: Cloudflare's v4 API, D1
+// databases with Time Travel, and Workers that the real workerd runs. It is an
+// emulator for rehearsal and CI: where it cannot be faithful it answers with
+// an error that says so (docs/sandbox-fidelity.md lists the differences).
+//
+// It imports nothing of firedrill outside itself: what is drilled against it
+// meets it as it would meet the platform, over HTTP. Its state survives a
+// kill; a restart finds it.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"firedrill/internal/sandbox/api"
+	"firedrill/internal/sandbox/d1"
+	"firedrill/internal/sandbox/workers"
+)
+
+// Where a sandbox listens when nothing else is asked for.
+const (
+	DefaultListen = "127.0.0.1:8787"
+	DefaultFront  = "127.0.0.1:8788"
+)
+
+// Subdomain is the account's part of NAME.<subdomain>.workers.dev.
+const Subdomain = "sandbox"
+
+// Config says how to run a sandbox.
+type Config struct {
+	StateDir string // everything that survives a restart; one sandbox at a time
+	Listen   string // address of the API; empty: [DefaultListen]
+	Front    string // address of the Workers; empty: [DefaultFront]
+	Workerd  string // path of the binary
+	Now      func() time.Time
+	Log      *slog.Logger
+	Logs     io.Writer // what the Workers print; nil drops it
+	// Trace is told about every call of the API; nil: nobody.
+	Trace func(api.Call)
+}
+
+// Sandbox is a running sandbox.
+type Sandbox struct {
+	cfg      Config
+	identity identity
+	lock     *os.File
+	db       *d1.Store
+	workers  *workers.Manager
+	servers  []*server
+	started  time.Time
+
+	once     sync.Once
+	closeErr error
+}
+
+// Error is an error of a sandbox's own, with what to do about it.
+type Error struct {
+	Op     string
+	Kind   Kind
+	Target string
+	Remedy string
+	Err    error
+}
+
+// Kind classifies errors of a sandbox.
+type Kind string
+
+// The kinds of error.
+const (
+	KindBusy    Kind = "busy"    // port or folder in use
+	KindFormat  Kind = "format"  // the folder is of a newer version
+	KindStorage Kind = "storage" // the folder cannot be used
+	KindWorkers Kind = "workers" // the Workers cannot run
+	KindAbsent  Kind = "absent"  // no sandbox there
+)
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %v", e.Op, e.Target, e.Err) }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Start starts a sandbox and returns when it serves.
+func Start(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
+	if cfg.Listen == "" {
+		cfg.Listen = DefaultListen
+	}
+	if cfg.Front == "" {
+		cfg.Front = DefaultFront
+	}
+	s := &Sandbox{cfg: cfg, started: cfg.Now()}
+	defer func() {
+		if err != nil {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			err = errors.Join(err, s.Close(stop))
+		}
+	}()
+	if s.lock, err = takeFolder(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if s.identity, err = loadIdentity(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	apiListener, err := listen(cfg.Listen, "--listen")
+	if err != nil {
+		return nil, err
+	}
+	s.servers = append(s.servers, newServer(apiListener, nil))
+	frontListener, err := listen(cfg.Front, "--front")
+	if err != nil {
+		return nil, err
+	}
+	s.servers = append(s.servers, newServer(frontListener, nil))
+	spool := filepath.Join(cfg.StateDir, "spool")
+	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
+		return nil, &Error{"start the sandbox", KindStorage, spool, "free the folder, or name another with --state", err}
+	}
+	if s.db, err = d1.Open(ctx, d1.Options{Dir: filepath.Join(cfg.StateDir, "d1"), Now: cfg.Now, Log: cfg.Log}); err != nil {
+		return nil, &Error{"start the sandbox", KindStorage, "its databases", "use the version that wrote them, or: firedrill sandbox reset", err}
+	}
+	s.workers, err = workers.Open(ctx, workers.Options{Dir: filepath.Join(cfg.StateDir, "workers"), Workerd: cfg.Workerd, D1: s.db,
+		Subdomain: Subdomain, Now: cfg.Now, Log: cfg.Log, Logs: cfg.Logs})
+	if err != nil {
+		return nil, &Error{"start the sandbox", KindWorkers, "its Workers", "see the log; firedrill sandbox reset begins anew", err}
+	}
+	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, Workers: api.NewWorkersAPI(s.workers, cfg.Log),
+		Base: func() string { return "http://" + apiListener.Addr().String() }, Spool: spool, Now: cfg.Now, Log: cfg.Log, Trace: cfg.Trace}), cfg.Log)
+	s.servers[1].serve(s.workers.Front(), cfg.Log)
+	if err := writeEndpoint(cfg.StateDir, s.Endpoint()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close lets requests in flight finish until ctx ends and stops everything.
+// It may be called twice.
+func (s *Sandbox) Close(ctx context.Context) error {
+	s.once.Do(func() { s.closeErr = s.close(ctx) })
+	return s.closeErr
+}
+
+func (s *Sandbox) close(ctx context.Context) error {
+	var errs []error
+	for _, srv := range s.servers {
+		errs = append(errs, srv.stop(ctx))
+	}
+	if s.workers != nil {
+		errs = append(errs, s.workers.Close(ctx))
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, removeEndpoint(s.cfg.StateDir), s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// APIURL is the base address of the API.
+func (s *Sandbox) APIURL() string { return s.Endpoint().API }
+
+// FrontURL is the address of the Workers, which are told apart by host name.
+func (s *Sandbox) FrontURL() string { return s.Endpoint().Front }
+
+// Token is the token that the API takes.
+func (s *Sandbox) Token() string { return s.identity.Token }
+
+// AccountID is the id of the only account.
+func (s *Sandbox) AccountID() string { return s.identity.Account }
+
+// Endpoint is where this sandbox is reached.
+func (s *Sandbox) Endpoint() Endpoint {
+	return Endpoint{PID: os.Getpid(), API: "http://" + s.servers[0].addr() + api.Prefix, Front: "http://" + s.servers[1].addr(),
+		Account: s.identity.Account, Token: s.identity.Token, Started: s.started.UTC()}
+}
+
+// listen opens an address, and says which flag changes it when it is taken.
+func listen(addr, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &Error{"start the sandbox", KindBusy, "address " + addr, "free the port, or choose another: " + flag + " 127.0.0.1:0", reason(err)}
+	}
+	return l, nil
+}
+
+// reason leaves out of a network error what the target says already.
+func reason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// server is one HTTP server and its listener.
+type server struct {
+	listener net.Listener
+	http     *http.Server
+	done     chan error
+}
+
+func newServer(l net.Listener, _ http.Handler) *server { return &server{listener: l} }
+
+func (s *server) addr() string { return s.listener.Addr().String() }
+
+func (s *server) serve(h http.Handler, log *slog.Logger) {
+	s.http = &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 17,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.done = make(chan error, 1)
+	go func() { s.done <- s.http.Serve(s.listener) }()
+}
+
+func (s *server) stop(ctx context.Context) error {
+	if s.http == nil {
+		return s.listener.Close()
+	}
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = s.http.Close()
+	}
+	if serve := <-s.done; !errors.Is(serve, http.ErrServerClosed) {
+		err = errors.Join(err, serve)
+	}
+	return err
+}
+
+// WorkerURL is the address of a Worker through the front.
+func (e Endpoint) WorkerURL(name string) string {
+	_, port, _ := strings.Cut(strings.TrimPrefix(e.Front, "http://"), ":")
+	return "http://" + name + ".localhost:" + port
+}
