@@ -54,7 +54,7 @@ func TestDrillOnAHostileSchema(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", append(hostile, fill)...)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 
 	b.do("token", "cloudflare.verify", firedrill.Values{})
 	found := b.do("find", "d1.find", firedrill.Values{"resource": map[string]any{"key": "primary", "kind": "d1", "name": "shop"}})

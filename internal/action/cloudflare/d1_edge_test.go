@@ -23,7 +23,7 @@ func TestUnknownDatabaseNamesTheNearest(t *testing.T) {
 	p := newPlatform(t)
 	id := p.create("foundation-primary", plain)
 	p.create("other")
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	err := b.fails(firedrill.KindNotFound, "d1.find", firedrill.Values{"resource": map[string]any{"name": "foundation-primry"}})
 	if !strings.Contains(firedrill.RemedyOf(err), `"foundation-primary"`) {
 		t.Errorf("remedy: %s", firedrill.RemedyOf(err))
@@ -38,7 +38,7 @@ func TestAnEmptyDatabaseProvesNothing(t *testing.T) {
 	p := newPlatform(t)
 	for name, script := range map[string]string{"no tables": "", "no rows": "CREATE TABLE t (x)"} {
 		id := p.create(strings.ReplaceAll(name, " ", "-"), script)
-		b := newBench(t, p.server.URL)
+		b := newBench(t, p.url)
 		print := b.do("cut", "d1.fingerprint", db(id))
 		if o := b.do("same", "d1.compare", db(id, "against", text(t, print, "file"))); ok(o) || !strings.Contains(o.Summary, "nothing was compared") {
 			t.Errorf("%s: %s", name, o.Summary)
@@ -56,7 +56,7 @@ func TestOneCellOfManyIsFound(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", append(hostile, fill)...)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	print := b.do("cut", "d1.fingerprint", db(id))
 	for _, change := range []struct{ sql, shows string }{
 		{`UPDATE tenants SET big = 9007199254740992 WHERE id = 1`, "tenants id=1: column big differs"},
@@ -90,7 +90,7 @@ func TestSomebodyWhoWritesIsNoticed(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	var writes atomic.Int32
 	writes.Store(2)
 	var calls atomic.Int32
@@ -115,7 +115,7 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	print := b.do("cut", "d1.fingerprint", db(id))
 	back := db(id, "bookmark", text(t, print, "bookmark"))
 	for name, result := range map[string]any{
@@ -169,7 +169,7 @@ func TestRestoresAreCountedAndWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	print := b.do("cut", "d1.fingerprint", db(id))
 	for range 9 {
 		b.do("restore", "d1.restore", db(id, "bookmark", text(t, print, "bookmark")))
@@ -231,7 +231,7 @@ func TestRestoreLogIsReadWhole(t *testing.T) {
 func TestTheRepairCommandCanBePasted(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	repair := b.actions["d1.restore"].Spec().Repair
 	for _, try := range []struct {
 		in   firedrill.Values
@@ -255,7 +255,7 @@ func TestACopyIsExact(t *testing.T) {
 	id := p.create("shop", append(hostile, fill,
 		`UPDATE tenants SET logo = CAST(printf('%.*c', 1200000, 'x') || x'00ff' AS BLOB) WHERE id = 100`,
 		`UPDATE tenants SET name = printf('%.*c', 60000, 'y') || char(0) || 'z' WHERE id = 101`)...)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	name := text(t, b.do("name", "d1.scratch-name", db(id)), "name")
 	for range 2 { // the second time over what the first one left
 		o := b.do("copy", "d1.copy", db(id, "name", name))
@@ -285,7 +285,7 @@ func TestSharedDataIsNotDamaged(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	b.call.Environment.Class = firedrill.ClassStaging
 	scratch := text(t, b.do("name", "d1.scratch-name", db(id)), "name")
 	b.fails(firedrill.KindGuard, "d1.target", db(id, "scratch", scratch, "copy", false))
@@ -312,7 +312,7 @@ func TestOnlyScratchDatabasesAreMadeAndDeleted(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	b.fails(firedrill.KindGuard, "d1.delete", firedrill.Values{"name": "shop"})
 	b.fails(firedrill.KindGuard, "d1.delete", firedrill.Values{"name": "firedrill-scratch-"})
 	b.fails(firedrill.KindGuard, "d1.create", firedrill.Values{"name": "shop"})
@@ -326,7 +326,7 @@ func TestVirtualTablesAreNamedAndNotPassedOver(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain, `CREATE VIRTUAL TABLE search USING fts5(body)`, `INSERT INTO search VALUES ('some words')`)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	o := b.do("cut", "d1.fingerprint", db(id))
 	if fmt.Sprint(o.Outputs["virtual"]) != "[search]" {
 		t.Errorf("named: %v", o.Outputs["virtual"])
@@ -350,7 +350,7 @@ func TestARowOfSomebodyElseIsNeverTakenForACanary(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", `CREATE TABLE t (id INTEGER PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 10)`)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	planned := text(t, b.do("plan", "d1.plan-canaries", db(id)), "file")
 	p.exec(id, `INSERT INTO t VALUES (2, 99)`) // the application was faster
 	b.fails(firedrill.KindConflict, "d1.insert-canaries", db(id, "canaries", planned))
@@ -367,7 +367,7 @@ func TestATableThatRefusesItsCanaryIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain, `CREATE TABLE fixed (id INTEGER PRIMARY KEY, one TEXT NOT NULL UNIQUE CHECK (one = 'only'))`, `INSERT INTO fixed VALUES (1, 'only')`)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	planned := text(t, b.do("plan", "d1.plan-canaries", db(id)), "file")
 	o := b.do("write", "d1.insert-canaries", db(id, "canaries", planned))
 	if o.Outputs["rows"].(int64) != 1 || !strings.Contains(fmt.Sprint(o.Outputs["skipped"]), "fixed: ") || len(o.Collateral) != 1 {
@@ -382,7 +382,7 @@ func TestDamageIsDoneOnceOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id, other := p.create("shop", plain), p.create("other", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	print := b.do("cut", "d1.fingerprint", db(id))
 	plan := text(t, b.do("plan", "d1.plan-damage", db(id)), "file")
 	if o := b.do("same", "d1.compare", db(id, "against", text(t, print, "file"))); !ok(o) {
@@ -411,7 +411,7 @@ func TestQueriesThatCouldChangeSomethingAreNotSent(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	for _, q := range []string{"", "DELETE FROM t", "WITH x AS (SELECT 1) DELETE FROM t", "SELECT 1; DROP TABLE t", "/* SELECT */ UPDATE t SET name=1", "PRAGMA user_version=7", "explain; vacuum", "VALUES (1); DELETE FROM t;", "SELECT 1 -- \n; DELETE FROM t"} {
 		b.fails(firedrill.KindGuard, "d1.query", db(id, "sql", q))
 	}
@@ -453,7 +453,7 @@ func TestTheSentinelCountsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	id := p.create("shop", plain)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	hands := &crew{all: map[string]firedrill.Observer{}}
 	b.call.Observers = hands
 	b.do("sentinel", "d1.sentinel", db(id, "every_ms", int64(1)))
@@ -508,7 +508,7 @@ func TestTheSentinelCountsWhatIsLost(t *testing.T) {
 func TestTokensThatAreNotActive(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	b := newBench(t, p.server.URL)
+	b := newBench(t, p.url)
 	for _, status := range []string{"disabled", "expired"} {
 		p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 			answer(w, map[string]string{"id": "t", "status": status})
