@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -75,7 +76,10 @@ func open(t testing.TB, dir string, change ...func(*workers.Options)) *box {
 		t.Fatal(err)
 	}
 	b.Manager = m
-	srv := httptest.NewServer(m.Front())
+	srv := httptest.NewUnstartedServer(m.Front())
+	serverLog := &logBuffer{}
+	srv.Config.ErrorLog = stdlog.New(serverLog, "", 0)
+	srv.Start()
 	b.url = srv.URL
 	tr := &http.Transport{MaxIdleConnsPerHost: 64}
 	b.client = &http.Client{Transport: tr, Timeout: 30 * time.Second}
@@ -88,6 +92,9 @@ func open(t testing.TB, dir string, change ...func(*workers.Options)) *box {
 			defer cancel()
 			if err := m.Close(ctx); err != nil {
 				t.Errorf("close: %v", err)
+			}
+			if said := serverLog.String(); said != "" {
+				t.Errorf("the server complains: %s", said)
 			}
 			if t.Failed() {
 				t.Logf("manager:\n%s\nworkers:\n%s", b.log, b.logs)
