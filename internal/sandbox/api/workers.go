@@ -32,21 +32,12 @@ type workersCall struct {
 	path []string // decoded segments after "workers"
 }
 
-// reply is what a handler gives back: a result and, for a list in pages, where
+// workersReply is what a handler gives back: a result and, for a list in pages, where
 // it stands. A handler that has written its answer itself says so.
 type workersReply struct {
 	result any
-	info   *workersPage
+	info   *page
 	done   bool
-}
-
-// workersPage is the result_info of a list in pages.
-type workersPage struct {
-	Page       int `json:"page"`
-	PerPage    int `json:"per_page"`
-	Count      int `json:"count"`
-	TotalCount int `json:"total_count"`
-	TotalPages int `json:"total_pages"`
 }
 
 // ServeWorkers answers a request whose decoded path segments after
@@ -62,9 +53,7 @@ func (a *WorkersAPI) ServeWorkers(w http.ResponseWriter, r *http.Request, path [
 	case err != nil:
 		a.fail(w, r, err)
 	case !reply.done:
-		writeWorkersJSON(w, http.StatusOK, map[string]any{
-			"success": true, "errors": []any{}, "messages": []any{}, "result": reply.result,
-		}, reply.info)
+		finishWorkers(w, reply)
 	}
 	return true
 }
@@ -185,32 +174,30 @@ func workersStatus(code workers.Code) int {
 	return http.StatusBadRequest
 }
 
+// statusClientGone is what traces show for a call whose client did not wait.
+const statusClientGone = 499
+
 // codeWorkersInternal is the platform's code for an error of its own.
 const codeWorkersInternal = 10001
 
 func (a *WorkersAPI) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, code, message := http.StatusInternalServerError, codeWorkersInternal, "The sandbox could not do this: "+err.Error()
 	var refused *workers.Error
 	if errors.As(err, &refused) {
-		status, code, message = workersStatus(refused.Code), int(refused.Code), refused.Message
-	} else {
-		a.log.Error("a call of the Workers API failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		writeError(w, &Error{workersStatus(refused.Code), int(refused.Code), refused.Message})
+		return
 	}
-	writeWorkersJSON(w, status, map[string]any{
-		"success": false, "errors": []any{map[string]any{"code": code, "message": message}}, "messages": []any{}, "result": nil,
-	}, nil)
+	if r.Context().Err() != nil {
+		writeError(w, &Error{statusClientGone, codeWorkersInternal, "The client went away"})
+		return
+	}
+	a.log.Error("a call of the Workers API failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	writeError(w, &Error{http.StatusInternalServerError, codeWorkersInternal, "The sandbox could not do this: " + err.Error()})
 }
 
-func writeWorkersJSON(w http.ResponseWriter, status int, body map[string]any, info *workersPage) {
-	if info != nil {
-		body["result_info"] = info
+func finishWorkers(w http.ResponseWriter, reply workersReply) {
+	body := map[string]any{"success": true, "errors": []any{}, "messages": []any{}, "result": reply.result}
+	if reply.info != nil {
+		body["result_info"] = reply.info
 	}
-	data, err := json.Marshal(body)
-	if err != nil {
-		// Only values made here are encoded, so this is a defect; say so.
-		status, data = http.StatusInternalServerError, []byte(`{"success":false,"errors":[{"code":10001,"message":"the answer could not be encoded"}],"messages":[],"result":null}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(data) // the client may be gone
+	writeJSON(w, http.StatusOK, body)
 }

@@ -12,7 +12,7 @@ func (a *WorkersAPI) accountSubdomain(workersCall) (workersReply, error) {
 }
 
 func (a *WorkersAPI) emptyList(workersCall) (workersReply, error) {
-	return workersReply{result: []any{}, info: &workersPage{Page: 1, PerPage: 20, TotalPages: 1}}, nil
+	return workersReply{result: []any{}, info: &page{Page: 1, PerPage: 20, TotalPages: 1}}, nil
 }
 
 func (a *WorkersAPI) listScripts(c workersCall) (workersReply, error) {

@@ -13,21 +13,21 @@ const (
 )
 
 // pageQuery reads page and per_page.
-func (c workersCall) pageQuery() (page, perPage int) {
-	page, perPage = 1, defaultPerPage
+func (c workersCall) pageQuery() (number, perPage int) {
+	number, perPage = 1, defaultPerPage
 	q := c.r.URL.Query()
 	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 0 {
-		page = n
+		number = n
 	}
 	if n, err := strconv.Atoi(q.Get("per_page")); err == nil && n > 0 {
 		perPage = min(n, maxPerPage)
 	}
-	return page, perPage
+	return number, perPage
 }
 
 func (a *WorkersAPI) listVersions(c workersCall) (workersReply, error) {
-	page, perPage := c.pageQuery()
-	list, err := a.m.Versions(c.r.Context(), c.name(), perPage, (page-1)*perPage)
+	number, perPage := c.pageQuery()
+	list, err := a.m.Versions(c.r.Context(), c.name(), perPage, (number-1)*perPage)
 	if err != nil {
 		return workersReply{}, err
 	}
@@ -37,7 +37,7 @@ func (a *WorkersAPI) listVersions(c workersCall) (workersReply, error) {
 	}
 	return workersReply{
 		result: map[string]any{"items": items},
-		info: &workersPage{Page: page, PerPage: perPage, Count: len(items), TotalCount: list.Total,
+		info: &page{Page: number, PerPage: perPage, Count: len(items), TotalCount: list.Total,
 			TotalPages: (list.Total + perPage - 1) / perPage},
 	}, nil
 }
