@@ -1,0 +1,214 @@
+// Package runner is the shell round the engine: it makes records durable,
+// performs effects through actions, and feeds back how they ended. It decides
+// nothing that the engine could decide.
+//
+// The order is the promise: no effect starts before the record that intends it
+// is durable, and the undo of an injection is part of that record. On an error
+// or an interrupt the run goes back and ends restored, or says what it left
+// and which command repairs it.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/engine"
+	"firedrill/internal/journal"
+	"firedrill/internal/measure"
+	"firedrill/internal/state"
+)
+
+// Journal is what a runner needs of a journal.
+type Journal interface {
+	Append(ctx context.Context, run string, records []firedrill.Record) error
+	Records(ctx context.Context, run string) ([]firedrill.Record, error)
+	Runs(ctx context.Context, q journal.Query) ([]journal.Run, error)
+}
+
+// DefaultTimeout bounds a call whose step and action set no time-out.
+const DefaultTimeout = 10 * time.Minute
+
+// Config is what a runner works with. All fields but the two listeners are required.
+type Config struct {
+	Journal  Journal
+	Home     *state.Home
+	Registry *action.Registry
+	Resolver firedrill.Resolver
+	Now      func() firedrill.Stamp
+	NewID    func() string
+	Version  string // of firedrill
+	Executor string // user@host
+	// Listener is told every record once it is durable.
+	Listener func(firedrill.Record)
+	// Progress is told what calls are doing.
+	Progress func(step string, p firedrill.Progress)
+}
+
+// Runner runs drills, one at a time per environment.
+type Runner struct {
+	cfg Config
+
+	mu     sync.Mutex
+	damage []firedrill.Left // of the run under way
+}
+
+// New makes a runner.
+func New(cfg Config) *Runner {
+	if cfg.Listener == nil {
+		cfg.Listener = func(firedrill.Record) {}
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(string, firedrill.Progress) {}
+	}
+	return &Runner{cfg: cfg}
+}
+
+// Damaged lists what the run under way has changed and not put back, with the
+// commands that repair it. It may be called at any time.
+func (r *Runner) Damaged() []firedrill.Left {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]firedrill.Left(nil), r.damage...)
+}
+
+// Run runs a drill to its end and gives its records. When ctx ends the run
+// turns back: what was changed is put back under a context of its own. An
+// error means that the run could not begin, or that its journal failed.
+func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Record, error) {
+	if err := r.guard(p); err != nil {
+		return nil, err
+	}
+	id := r.cfg.NewID()
+	lease, err := r.lease(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	records, err := r.drive(ctx, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
+		return engine.Start{At: at, Run: id, Version: r.cfg.Version, Executor: r.cfg.Executor, Program: p}
+	})
+	return records, errors.Join(err, lease.Release())
+}
+
+// Resume takes up a run that another process left, puts back what is open,
+// and brings it to its end. An injection is never done again.
+func (r *Runner) Resume(ctx context.Context, run string) ([]firedrill.Record, error) {
+	records, err := r.cfg.Journal.Records(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	m, err := engine.Load(r.cfg.Resolver, records)
+	if err != nil {
+		return nil, &firedrill.Error{Op: "resume", Kind: firedrill.KindCorrupt, Target: "run " + run, Err: err, Remedy: "use the version of firedrill that began it"}
+	}
+	if m.Done() {
+		return nil, &firedrill.Error{Op: "resume", Kind: firedrill.KindUsage, Target: "run " + run, Detail: "it has finished", Remedy: "see: firedrill show " + run}
+	}
+	lease, err := r.acquire(*m.Program(), run)
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.drive(ctx, m, run, records, func(at firedrill.Stamp) engine.Input {
+		return engine.Resume{At: at, Version: r.cfg.Version, Executor: r.cfg.Executor}
+	})
+	return all, errors.Join(err, lease.Release())
+}
+
+// Interrupted gives the runs that no process works on and that did not finish,
+// with what each left changed.
+func (r *Runner) Interrupted(ctx context.Context) ([]Interrupted, error) {
+	open, err := r.cfg.Journal.Runs(ctx, journal.Query{Unfinished: true})
+	if err != nil {
+		return nil, err
+	}
+	var found []Interrupted
+	for _, run := range open {
+		records, err := r.cfg.Journal.Records(ctx, run.ID)
+		if err != nil {
+			return nil, err
+		}
+		m, err := engine.Load(r.cfg.Resolver, records)
+		if err != nil {
+			return nil, &firedrill.Error{Op: "read the journal", Kind: firedrill.KindCorrupt, Target: "run " + run.ID, Err: err, Remedy: "use the version of firedrill that began it"}
+		}
+		lease, err := r.acquire(*m.Program(), run.ID)
+		if firedrill.KindOf(err) == firedrill.KindBusy {
+			continue // somebody works on it
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := lease.Release(); err != nil {
+			return nil, err
+		}
+		found = append(found, Interrupted{Run: run, Damaged: m.Damaged()})
+	}
+	return found, nil
+}
+
+// Interrupted is a run that nobody works on and that did not finish.
+type Interrupted struct {
+	Run     journal.Run
+	Damaged []firedrill.Left
+}
+
+// guard refuses what must never be drilled, before anything is done.
+func (r *Runner) guard(p firedrill.Program) error {
+	if p.Environment.Class != firedrill.ClassProduction {
+		return nil
+	}
+	return &firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindGuard, Target: "environment " + p.Environment.Name,
+		Detail: "it is of class production, which no drill may touch", Remedy: "drill a staging environment"}
+}
+
+// lease takes the environment, unless an interrupted run left it damaged.
+func (r *Runner) lease(ctx context.Context, p firedrill.Program, id string) (*state.Lease, error) {
+	lease, err := r.acquire(p, id)
+	if err != nil {
+		return nil, err
+	}
+	open, err := r.cfg.Journal.Runs(ctx, journal.Query{Environment: p.Environment.Name, Unfinished: true})
+	if err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
+	for _, run := range open {
+		records, err := r.cfg.Journal.Records(ctx, run.ID)
+		if err != nil {
+			return nil, errors.Join(err, lease.Release())
+		}
+		started, ok := records[0].Body.(firedrill.RunStarted)
+		if ok && key(started.Program) == key(p) {
+			return nil, errors.Join(&firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindBusy, Target: "environment " + p.Environment.Name,
+				Detail: "run " + run.ID + " (" + run.Drill + ") was interrupted and is not finished", Remedy: "finish it first: firedrill resume " + run.ID}, lease.Release())
+		}
+	}
+	return lease, nil
+}
+
+// key names an environment among all that this machine drills.
+func key(p firedrill.Program) string {
+	e := p.Environment
+	return fmt.Sprintf("%s-%s-%v-%v", e.Name, e.Provider, e.Settings["api"], e.Settings["account"])
+}
+
+func (r *Runner) acquire(p firedrill.Program, run string) (*state.Lease, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this machine"
+	}
+	return r.cfg.Home.Acquire(key(p), state.Holder{Run: run, PID: os.Getpid(), Host: host, Since: r.cfg.Now().Wall})
+}
+
+func (r *Runner) setDamage(left []firedrill.Left) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.damage = left
+}
+
+// measured computes what the records amount to.
+func measured(records []firedrill.Record) firedrill.Measurement { return measure.Measure(records) }
