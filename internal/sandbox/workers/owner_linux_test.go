@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"firedrill/internal/sandbox/workers"
 )
@@ -78,6 +80,51 @@ func TestNoWorkerdOutlivesAKilledOwner(t *testing.T) {
 // envOwner makes the test binary run as an owner of the named folder.
 const envOwner = "FIREDRILL_TEST_OWNER"
 
+// envDeploys makes the owner deploy again and again, and say so each time.
+const envDeploys = "FIREDRILL_TEST_DEPLOYS"
+
+// However a deployment is cut off, what was acknowledged serves afterwards, or
+// something newer; never something older, never nothing.
+func TestAnAcknowledgedDeploymentSurvivesAKill(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(envOwner) != "" {
+		t.Skip("this is the re-executed binary")
+	}
+	for round := range 6 {
+		dir := t.TempDir()
+		cmd, out := startOwner(t, dir, envDeploys+"=1")
+		waitURL(t, out)
+		acked := 0
+		kill := time.AfterFunc(time.Duration(150+47*round)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		for {
+			line, err := out.ReadString('\n')
+			if n, ok := strings.CutPrefix(strings.TrimSpace(line), "ACK "); ok {
+				if acked, err = strconv.Atoi(n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err != nil {
+				break
+			}
+		}
+		kill.Stop()
+		b := open(t, dir)
+		status, body := b.get("owned", "/")
+		if got, err := strconv.Atoi(body); acked > 0 && (err != nil || status != 200 || got < acked || got > acked+1) {
+			t.Errorf("after acknowledging %d the Worker answers %d %q", acked, status, body)
+		}
+		page, err := b.Versions(t.Context(), "owned", 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds, err := b.Deployments(t.Context(), "owned", 1)
+		if err != nil || ds[0].Shares[0].VersionID != page.Versions[0].ID {
+			t.Errorf("a version was left undeployed: %v", err)
+		}
+		b.close()
+	}
+}
+
 // TestOwner is not a test: it is the main function of the processes that the
 // tests above start and kill.
 func TestOwner(t *testing.T) {
@@ -89,10 +136,14 @@ func TestOwner(t *testing.T) {
 	b.put("owned", says("owned"))
 	b.wants("owned", "/", "owned")
 	fmt.Println("URL", b.url)
+	for i := 1; os.Getenv(envDeploys) != ""; i++ {
+		b.put("owned", says(strconv.Itoa(i)))
+		fmt.Println("ACK", i)
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the starter is gone
 }
 
-func startOwner(t *testing.T, dir string) (*exec.Cmd, *bufio.Reader) {
+func startOwner(t *testing.T, dir string, env ...string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -100,6 +151,7 @@ func startOwner(t *testing.T, dir string) (*exec.Cmd, *bufio.Reader) {
 	}
 	cmd := exec.Command(exe, "-test.run=^TestOwner$", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), envOwner+"="+dir, "FIREDRILL_WORKERD="+binary(t))
+	cmd.Env = append(cmd.Env, env...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
