@@ -122,6 +122,9 @@ func (p *player) command(line string, below []string) error {
 	if words[0] == "drill" {
 		return p.drill(words[1:], below)
 	}
+	if words[0] == "truth" {
+		return p.truth()
+	}
 	p.ticks++
 	switch words[0] {
 	case "start":
@@ -186,7 +189,7 @@ func (p *player) completion(words, below []string) (Completion, error) {
 	rest := words[2:]
 	if len(rest) > 0 {
 		switch r := firedrill.Role(rest[0]); r {
-		case firedrill.RoleUndo, firedrill.RoleLook, firedrill.RoleRearm:
+		case firedrill.RoleDo, firedrill.RoleUndo, firedrill.RoleLook, firedrill.RoleRearm:
 			role, rest = r, rest[1:]
 		}
 	}
@@ -276,23 +279,25 @@ func (p *player) measured(words []string) MeasureDone {
 // rest lets everything that is under way and follows go well.
 func (p *player) rest() error {
 	for !p.m.Done() {
-		calls := p.m.InFlight()
-		if len(calls) == 0 {
-			return p.step(MeasureDone{At: p.now(), Measurement: firedrill.Measurement{}})
-		}
-		e := calls[0]
-		var err error
-		if _, asked := p.m.asked[e.Op]; asked {
-			err = p.step(Answer{At: p.now(), Op: e.Op, Done: firedrill.Done, Outcome: goodOutcome()})
-		} else {
-			err = p.step(Completion{At: p.now(), Op: e.Op, Role: e.Role, Attempt: e.Attempt, Status: firedrill.StatusOK, Started: p.now(), Finished: p.now(), Outcome: goodOutcome()})
-		}
-		if err != nil {
+		if err := p.goWell(); err != nil {
 			return err
 		}
-		p.ticks++
 	}
 	return nil
+}
+
+// goWell lets the oldest call under way go well, or measures.
+func (p *player) goWell() error {
+	p.ticks++
+	calls := p.m.InFlight()
+	if len(calls) == 0 {
+		return p.step(MeasureDone{At: p.now(), Measurement: firedrill.Measurement{}})
+	}
+	e := calls[0]
+	if _, asked := p.m.asked[e.Op]; asked {
+		return p.step(Answer{At: p.now(), Op: e.Op, Done: firedrill.Done, Outcome: goodOutcome()})
+	}
+	return p.step(Completion{At: p.now(), Op: e.Op, Role: e.Role, Attempt: e.Attempt, Status: firedrill.StatusOK, Started: p.now(), Finished: p.now(), Outcome: goodOutcome()})
 }
 
 func goodOutcome() firedrill.Outcome {

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"firedrill"
 )
@@ -15,7 +18,8 @@ type callKey struct {
 // call is an intent without an end.
 type call struct {
 	firedrill.Intended
-	at firedrill.Stamp
+	seq int64
+	at  firedrill.Stamp
 }
 
 // state is the fold of a run's records.
@@ -26,7 +30,6 @@ type state struct {
 	steps    map[string]*step
 	order    []*step // as in the program, sub-steps at the end
 	open     map[callKey]call
-	opened   []callKey // in the order of their intents; may name closed ones
 	outputs  map[string]firedrill.Values
 	skips    map[string]bool
 	intents  []*step // steps in the order of their first intent
@@ -163,10 +166,9 @@ func (s *state) applyIntent(r firedrill.Record, b firedrill.Intended) error {
 	}
 	key := callKey{b.Op, b.Role}
 	if _, again := s.open[key]; !again {
-		s.opened = append(s.opened, key)
 		s.count(b.Role, 1)
 	}
-	s.open[key] = call{b, r.At}
+	s.open[key] = call{b, r.Seq, r.At}
 	switch b.Role {
 	case firedrill.RoleDo:
 		s.begin(st, r, b)
@@ -335,18 +337,7 @@ func (st *step) discharge() {
 
 // openInOrder gives the calls under way in the order of their intents.
 func (s *state) openInOrder() []call {
-	var calls []call
-	still := s.opened[:0]
-	seen := map[callKey]bool{}
-	for _, k := range s.opened {
-		if c, under := s.open[k]; under && !seen[k] {
-			seen[k] = true
-			still = append(still, k)
-			calls = append(calls, c)
-		}
-	}
-	s.opened = still
-	return calls
+	return slices.SortedFunc(maps.Values(s.open), func(a, b call) int { return cmp.Compare(a.seq, b.seq) })
 }
 
 // scope is what expressions may refer to now.
