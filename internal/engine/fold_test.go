@@ -54,8 +54,8 @@ func portrait(s *state) string {
 		if st.intended > 0 {
 			resolved = encode(st.resolved)
 		}
-		fmt.Fprintf(&b, "%s status %d needs %d unsettled %d intended %d discharged %v rearm %v undo %v look %v reason %q resolved %s ended %s seen %s problem %s\n",
-			st.def.ID, st.status, st.needs, st.unsettled, st.intended, st.discharged, st.rearm, st.undo, st.look, st.reason, resolved, encode(st.ended), encode(st.seen), encode(st.problem))
+		fmt.Fprintf(&b, "%s status %d needs %d unsettled %d intended %d %d %d discharged %v rearm %v undo %v look %v reason %q resolved %s ended %s seen %s problem %s\n",
+			st.def.ID, st.status, st.needs, st.unsettled, st.intended, st.began, st.over, st.discharged, st.rearm, st.undo, st.look, st.reason, resolved, encode(st.ended), encode(st.seen), encode(st.problem))
 	}
 	for _, c := range s.openInOrder() {
 		fmt.Fprintf(&b, "open %s %s %d\n", c.Op, c.Role, c.Attempt)

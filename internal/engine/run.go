@@ -154,14 +154,15 @@ func (m *Machine) follow(st *step) {
 }
 
 // discharge records that undos are no longer needed, once a step that
-// discharges them passed with all its sub-steps.
+// discharges them passed with all its sub-steps. It speaks only for what was
+// over when it began.
 func (m *Machine) discharge(st *step) {
 	if len(st.def.Discharges) == 0 || !st.settledWhole() || !st.passedWhole() {
 		return
 	}
 	var ids []string
 	for _, id := range st.def.Discharges {
-		if other := m.state.steps[id]; other != nil && other.intended > 0 && !other.discharged {
+		if other := m.state.steps[id]; other != nil && other.intended > 0 && !other.discharged && other.overBefore(st.began) {
 			ids = append(ids, id)
 		}
 	}

@@ -82,7 +82,7 @@ func (s *state) fold(r firedrill.Record) error {
 	case firedrill.Intended:
 		return s.applyIntent(r, b)
 	case firedrill.Ended:
-		return s.applyEnd(b)
+		return s.applyEnd(r.Seq, b)
 	case firedrill.Expanded:
 		return s.applyExpansion(b)
 	case firedrill.Discharged:
@@ -194,7 +194,7 @@ func (s *state) count(role firedrill.Role, by int) {
 }
 
 func (s *state) begin(st *step, r firedrill.Record, b firedrill.Intended) {
-	st.status, st.resolved = running, b.Resolved
+	st.status, st.resolved, st.began = running, b.Resolved, r.Seq
 	s.plan.claim(st)
 	if st.intended > 0 {
 		return
@@ -205,7 +205,7 @@ func (s *state) begin(st *step, r firedrill.Record, b firedrill.Intended) {
 	s.damaged = s.damaged || b.Resolved.Impact == firedrill.Damages
 }
 
-func (s *state) applyEnd(b firedrill.Ended) error {
+func (s *state) applyEnd(seq int64, b firedrill.Ended) error {
 	st, err := s.known(b.Step)
 	if err != nil {
 		return err
@@ -221,6 +221,7 @@ func (s *state) applyEnd(b firedrill.Ended) error {
 	}
 	switch b.Role {
 	case firedrill.RoleDo:
+		st.over = seq
 		s.end(st, b)
 	case firedrill.RoleUndo:
 		st.undo.end(b)

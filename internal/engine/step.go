@@ -37,6 +37,8 @@ type step struct {
 	heirs      []*step // sub-steps that wait for itself
 
 	intended   int64 // sequence of its first intent; 0: never
+	began      int64 // sequence of its last intent
+	over       int64 // sequence of its last end
 	discharged bool
 	rearm      attempt
 	undo       attempt
@@ -73,6 +75,20 @@ func (st *step) passedWhole() bool {
 	}
 	for _, c := range st.children {
 		if c.status != skipped && !c.passedWhole() {
+			return false
+		}
+	}
+	return true
+}
+
+// overBefore tells whether the step and all its sub-steps ended before seq:
+// what begins later can speak for them.
+func (st *step) overBefore(seq int64) bool {
+	if !st.status.settled() || st.over > seq {
+		return false
+	}
+	for _, c := range st.children {
+		if !c.overBefore(seq) {
 			return false
 		}
 	}
