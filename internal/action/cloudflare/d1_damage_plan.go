@@ -41,7 +41,7 @@ type damagePlan struct {
 
 func (p *pack) d1PlanDamage() firedrill.Action {
 	const name = "d1.plan-damage"
-	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claim(true),
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(true),
 		Doc: "Choose existing rows of real tables to change and to delete, and a schema change, by the run's own seed. Whether the database accepts a change is tried in batches that end in an error on purpose, so that nothing of them stays. Damages nothing yet: what it writes is the list for d1.damage and d1.compare."},
 		func(ctx context.Context, call firedrill.Call, in planDamageIn) (action.Result[planDamageOut], error) {
 			var res action.Result[planDamageOut]

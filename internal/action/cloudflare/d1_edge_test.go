@@ -489,9 +489,13 @@ func TestTheSentinelCountsWhatIsLost(t *testing.T) {
 	if lost < 3 || first != kept+1 || o.Outputs["lost"].(int64) != int64(lost) || len(o.Observation.Ghosts) != 0 {
 		t.Errorf("lost %d, the first is %d after %d were kept; outputs %v", lost, first, kept, o.Outputs)
 	}
-	// A process that takes the run up goes on with numbers that were never given.
+	// A process that takes the run up leaves it paused, as it was, and goes on
+	// with numbers that were never given.
 	hands.all = map[string]firedrill.Observer{}
-	b.do("sentinel", "d1.sentinel", db(id, "every_ms", int64(1)))
+	if o := b.do("sentinel", "d1.sentinel", db(id, "every_ms", int64(1))); o.Summary != "taken up as it was: paused" {
+		t.Errorf("taken up: %s", o.Summary)
+	}
+	b.do("resume", "d1.sentinel-resume", ref)
 	o2 := b.do("stop", "d1.sentinel-stop", ref)
 	hands.group.Wait()
 	if len(o2.Observation.Acks) <= len(o.Observation.Acks) || o2.Outputs["lost"].(int64) != int64(lost) {

@@ -45,11 +45,13 @@ type sentinel struct {
 	last    error // of the latest write, nil if it was acknowledged
 }
 
-// note is a line of the sentinel's file.
+// note is a line of the sentinel's file: a write that was acknowledged, or
+// that the sentinel was paused or goes on.
 type note struct {
-	N    int64  `json:"n"`
-	At   int64  `json:"t"`
-	Boot string `json:"boot"`
+	N      int64  `json:"n,omitempty"`
+	At     int64  `json:"t"`
+	Boot   string `json:"boot"`
+	Paused *bool  `json:"paused,omitempty"`
 }
 
 // newSentinel makes a sentinel that goes on after what is noted in a file.
@@ -68,6 +70,10 @@ func newSentinel(d *d1, file string, every time.Duration, now func() firedrill.S
 		var n note
 		if err := json.Unmarshal(lines.Bytes(), &n); err != nil {
 			continue // the line that a crash cut short: its write counts as not acknowledged
+		}
+		if n.Paused != nil {
+			s.paused = *n.Paused // it comes back as it was: a fingerprint may rely on it
+			continue
 		}
 		s.next = max(s.next, n.N+1)
 		if n.Boot == s.boot {
@@ -156,16 +162,33 @@ func (s *sentinel) wrote(n int64, err error) {
 	defer s.mu.Unlock()
 	s.busy, s.last = false, err
 	if err == nil {
-		line, merr := json.Marshal(note{n, at.Mono, at.Boot})
-		if merr == nil {
-			_, merr = s.notes.Write(append(line, '\n'))
-		}
-		if merr != nil {
-			s.last = merr // an acknowledgement without its note still counts in this process
-		}
+		// An acknowledgement without its note still counts in this process.
+		s.last = s.write(note{N: n, At: at.Mono, Boot: at.Boot})
 		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono})
 	}
 	s.idle.Broadcast()
+}
+
+// write notes something; the lock is held.
+func (s *sentinel) write(n note) error {
+	if s.notes == nil {
+		return nil // stopped
+	}
+	line, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	_, err = s.notes.Write(append(line, '\n'))
+	return err
+}
+
+// setPaused changes whether it writes, and notes it; the lock is held.
+func (s *sentinel) setPaused(paused bool) {
+	at := s.now()
+	s.paused = paused
+	if err := s.write(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
+		s.last = err
+	}
 }
 
 // Stop ends the writing and waits for the write that is under way.
@@ -187,13 +210,19 @@ func (s *sentinel) Stop() {
 
 // pause holds the writing and returns when no write is under way.
 func (s *sentinel) pause(ctx context.Context) error {
-	return s.await(ctx, func() { s.paused = true }, func() bool { return !s.busy })
+	return s.await(ctx, func() { s.setPaused(true) }, func() bool { return !s.busy })
+}
+
+func (s *sentinel) wasPaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused
 }
 
 // resume goes on and returns after the next acknowledged write.
 func (s *sentinel) resume(ctx context.Context) error {
 	var had int
-	return s.await(ctx, func() { s.paused, had = false, len(s.acks) }, func() bool { return len(s.acks) > had })
+	return s.await(ctx, func() { s.setPaused(false); had = len(s.acks) }, func() bool { return len(s.acks) > had })
 }
 
 // await changes the state and waits until a condition holds.

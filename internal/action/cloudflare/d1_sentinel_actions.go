@@ -73,26 +73,41 @@ func (p *pack) d1Sentinel() firedrill.Action {
 				s.Stop()
 				return res, err
 			}
+			res.Out.Sentinel = in.Name
+			if s.wasPaused() {
+				res.Summary = "taken up as it was: paused"
+				return res, nil
+			}
 			first, cancel := context.WithTimeout(ctx, 30*time.Second)
 			defer cancel()
 			if err := s.resume(first); err != nil {
 				s.Stop()
 				return res, err
 			}
-			res.Out.Sentinel = in.Name
 			res.Summary = fmt.Sprintf("a numbered write every %s", every)
 			return res, nil
 		})
 }
 
-// sentinel gives a running sentinel of this process.
-func findSentinel(op string, call firedrill.Call, name string) (*sentinel, error) {
-	o, ok := call.Observers.Get(name)
-	s, is := o.(*sentinel)
-	if !ok || !is {
+// findSentinel gives a running sentinel of this process. When a run is taken
+// up, observers are started again beside the calls that need them, so it waits
+// a while for one to come.
+func (p *pack) findSentinel(ctx context.Context, op string, call firedrill.Call, name string) (*sentinel, error) {
+	c, err := p.client(call)
+	if err != nil {
+		return nil, err
+	}
+	const pause, patience = 50 * time.Millisecond, 15 * time.Second
+	for waited := time.Duration(0); ; waited += pause {
+		o, ok := call.Observers.Get(name)
+		if s, is := o.(*sentinel); ok && is {
+			return s, nil
+		}
+		if waited < patience && c.Sleep(ctx, pause) == nil {
+			continue
+		}
 		return nil, &firedrill.Error{Op: op, Kind: firedrill.KindNotFound, Target: "sentinel " + name, Detail: "does not run in this process", Remedy: "start it with d1.sentinel first"}
 	}
-	return s, nil
 }
 
 func (p *pack) d1SentinelPause() firedrill.Action {
@@ -100,7 +115,7 @@ func (p *pack) d1SentinelPause() firedrill.Action {
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
 		Doc: "Hold the sentinel's writes, so that the database stands still for a fingerprint. Returns when no write is under way."},
 		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[struct{}], error) {
-			s, err := findSentinel(name, call, in.Sentinel)
+			s, err := p.findSentinel(ctx, name, call, in.Sentinel)
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
@@ -110,10 +125,10 @@ func (p *pack) d1SentinelPause() firedrill.Action {
 
 func (p *pack) d1SentinelResume() firedrill.Action {
 	const name = "d1.sentinel-resume"
-	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claim(true),
-		Doc: "Let the sentinel write again. Returns after the next write that was acknowledged."},
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
+		Doc: "Let the sentinel write again; what it writes is the doing of d1.sentinel, whose undo takes it away. Returns after the next write that was acknowledged."},
 		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[struct{}], error) {
-			s, err := findSentinel(name, call, in.Sentinel)
+			s, err := p.findSentinel(ctx, name, call, in.Sentinel)
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
@@ -127,7 +142,7 @@ func (p *pack) d1SentinelStop() firedrill.Action {
 		Doc: "Stop the sentinel and read which of its writes are there. A sentinel that acknowledged nothing measured nothing, which is an error."},
 		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[sentinelStopOut], error) {
 			var res action.Result[sentinelStopOut]
-			s, err := findSentinel(name, call, in.Sentinel)
+			s, err := p.findSentinel(ctx, name, call, in.Sentinel)
 			if err != nil {
 				return res, err
 			}
