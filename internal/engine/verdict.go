@@ -16,6 +16,7 @@ func conclude(s *state) firedrill.Finished {
 		s.checkOthers(f)
 	} else {
 		s.checkProofs(f)
+		s.checkLooks(f)
 		s.checkGaps(f)
 	}
 	s.checkTargets(f)
@@ -96,6 +97,16 @@ func (s *state) checkProofs(f *findings) {
 	for _, p := range firedrill.Proofs() {
 		if p != firedrill.ProvesDamage && declared[p] && !given[p] {
 			f.add(firedrill.ReasonUnknownOutcome, "the drill is to prove "+string(p)+" and no step did")
+		}
+	}
+}
+
+// checkLooks: after an undo at the end of a good run, what cannot be looked at
+// is not known to be as before.
+func (s *state) checkLooks(f *findings) {
+	for _, st := range s.order {
+		if st.look.state == lost {
+			f.add(firedrill.ReasonUnknownOutcome, st.def.ID+" could not look after the undo: "+st.look.why)
 		}
 	}
 }
