@@ -144,13 +144,20 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("front: request without a destination")
 	}
-	t := pass.at.transports[pass.script]
-	if r.ContentLength != 0 {
-		// workerd closes a connection on which it answered without reading the
-		// whole body, so such a connection must not be one that is used again.
-		return t.once.RoundTrip(r)
+	for {
+		resp, err := pass.at.transports[pass.script].roundTrip(r)
+		var op *net.OpError
+		if err == nil || !errors.As(err, &op) || op.Op != "dial" {
+			return resp, err
+		}
+		// The process has just died: nothing of the request was sent, so it can
+		// wait for the next life.
+		at, gone := pass.up.renewed(r.Context(), p.opt.Wait, pass.at)
+		if gone != nil {
+			return nil, errors.Join(err, gone)
+		}
+		pass.at = at
 	}
-	return t.pooled.RoundTrip(r)
 }
 
 // rewrite prepares the request as the platform's edge does.

@@ -87,21 +87,37 @@ func (u *Upstream) InFlight() int {
 
 // acquire takes a reference, waiting up to limit while the process is down.
 func (u *Upstream) acquire(ctx context.Context, limit time.Duration) (*endpoints, error) {
-	var timeout <-chan time.Time
-	for {
-		u.mu.Lock()
+	return u.await(ctx, limit, func() (bool, error) {
 		if u.retired {
-			u.mu.Unlock()
-			return nil, errRetired
+			return false, errRetired
 		}
 		if u.at != nil {
 			u.refs++
-			at := u.at
-			u.mu.Unlock()
+		}
+		return u.at != nil, nil
+	})
+}
+
+// renewed waits up to limit until the process that was at old has come back
+// somewhere else. The caller holds a reference.
+func (u *Upstream) renewed(ctx context.Context, limit time.Duration, old *endpoints) (*endpoints, error) {
+	return u.await(ctx, limit, func() (bool, error) { return u.at != nil && u.at != old, nil })
+}
+
+// await waits until ready, which is called with the lock held, says yes.
+func (u *Upstream) await(ctx context.Context, limit time.Duration, ready func() (bool, error)) (*endpoints, error) {
+	var timeout <-chan time.Time
+	for {
+		u.mu.Lock()
+		ok, err := ready()
+		at, changed := u.at, u.changed
+		u.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			return at, nil
 		}
-		changed := u.changed
-		u.mu.Unlock()
 		if timeout == nil {
 			t := time.NewTimer(limit)
 			defer t.Stop()
@@ -160,6 +176,16 @@ func newTransport(path string) transport {
 			IdleConnTimeout: 3 * time.Second,
 		},
 	}
+}
+
+// roundTrip sends a request with a body over a connection of its own: workerd
+// closes a connection on which it answered without reading the whole body, so
+// such a connection must not be one that is used again.
+func (t transport) roundTrip(r *http.Request) (*http.Response, error) {
+	if r.ContentLength != 0 {
+		return t.once.RoundTrip(r)
+	}
+	return t.pooled.RoundTrip(r)
 }
 
 // answerFirst is a connection on which an answer counts more than a failure to
