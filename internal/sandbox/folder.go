@@ -22,6 +22,10 @@ const (
 	endpointFile = "endpoint.json"
 )
 
+// Account is the id of every sandbox's only account. It is the same everywhere,
+// so that a plan for a sandbox can name it; the token is what differs.
+const Account = "f17ed411f17ed411f17ed411f17ed411"
+
 // layout is the version of the state folder.
 const layout = 1
 
@@ -93,11 +97,11 @@ func loadIdentity(dir string) (identity, error) {
 }
 
 func newIdentity(path string) (identity, error) {
-	random := make([]byte, 16+30)
+	random := make([]byte, 30)
 	if _, err := rand.Read(random); err != nil {
 		return identity{}, &Error{"start the sandbox", KindStorage, path, "", err}
 	}
-	id := identity{layout, hex.EncodeToString(random[:16]), "sandbox_" + hex.EncodeToString(random[16:])}
+	id := identity{layout, Account, "sandbox_" + hex.EncodeToString(random)}
 	return id, writeJSON(path, id)
 }
 
