@@ -31,6 +31,7 @@ func TestUnknownDatabaseNamesTheNearest(t *testing.T) {
 	b.fails(firedrill.KindNotFound, "d1.find", firedrill.Values{"resource": map[string]any{"id": "34bce593-9df9-4acf-ac40-c8d93a7c7244"}})
 	b.fails(firedrill.KindConflict, "d1.find", firedrill.Values{"resource": map[string]any{"id": id, "name": "other"}})
 	b.fails(firedrill.KindUsage, "d1.find", firedrill.Values{"resource": map[string]any{}})
+	b.fails(firedrill.KindUsage, "d1.find", firedrill.Values{"resource": map[string]any{"kind": "worker", "name": "foundation-primary"}})
 }
 
 func TestAnEmptyDatabaseProvesNothing(t *testing.T) {

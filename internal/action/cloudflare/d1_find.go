@@ -9,16 +9,14 @@ import (
 	"firedrill/internal/action"
 )
 
-// Resource is a database of the plan as a drill hands it on.
-type Resource struct {
-	Key  string `json:"key,omitempty" doc:"name of the resource in the plan"`
-	Kind string `json:"kind,omitempty" doc:"d1"`
-	Name string `json:"name,omitempty" doc:"name of the database"`
-	ID   string `json:"id,omitempty" doc:"id of the database"`
+type findIn struct {
+	Resource firedrill.Values `json:"resource" doc:"a database of the plan: its name, its id, or both"`
 }
 
-type findIn struct {
-	Resource Resource `json:"resource" doc:"a database of the plan"`
+// attr gives a text attribute of a resource, "" if it has none.
+func attr(resource firedrill.Values, name string) string {
+	s, _ := resource[name].(string)
+	return s
 }
 
 type findOut struct {
@@ -39,17 +37,21 @@ func (p *pack) d1Find() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			ref := in.Resource.ID
+			ref, called := attr(in.Resource, "id"), attr(in.Resource, "name")
 			if ref == "" {
-				ref = in.Resource.Name
+				ref = called
+			}
+			if kind := attr(in.Resource, "kind"); kind != "" && kind != "d1" {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "resource " + attr(in.Resource, "key"),
+					Detail: "is of kind " + kind + ", not d1", Remedy: "name a database of the plan"}
 			}
 			d, err := c.database(ctx, name, ref, notify(call))
 			if err != nil {
 				return res, err
 			}
-			if in.Resource.Name != "" && in.Resource.Name != d.db.Name {
+			if called != "" && called != d.db.Name {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "database " + d.db.ID,
-					Detail: fmt.Sprintf("is called %q, the plan says %q", d.db.Name, in.Resource.Name), Remedy: "correct the name or the id in the plan"}
+					Detail: fmt.Sprintf("is called %q, the plan says %q", d.db.Name, called), Remedy: "correct the name or the id in the plan"}
 			}
 			if d.db.Version != "" && d.db.Version != "production" {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,

@@ -52,7 +52,7 @@ func (r *rehearsal) value(expr string, scope firedrill.Scope, own firedrill.Valu
 		v, err := r.value(rest, scope, own)
 		b, is := v.(bool)
 		if err != nil || !is {
-			return nil, fmt.Errorf("%s: %v", expr, err)
+			return nil, fmt.Errorf("%s is not what is expected here", expr)
 		}
 		return !b, nil
 	}
@@ -60,7 +60,7 @@ func (r *rehearsal) value(expr string, scope firedrill.Scope, own firedrill.Valu
 		v, err := r.value(left, scope, own)
 		n, is := v.(int64)
 		if err != nil || !is {
-			return nil, fmt.Errorf("%s: %v", expr, err)
+			return nil, fmt.Errorf("%s is not what is expected here", expr)
 		}
 		return n > 0, nil
 	}
