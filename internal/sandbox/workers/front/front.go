@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -143,6 +144,11 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	pass, ok := r.Context().Value(passageKey{}).(passage)
 	if !ok {
 		return nil, errors.New("front: request without a destination")
+	}
+	if r.Body != nil {
+		// A transport closes the body also when it sent nothing of it.
+		r = r.WithContext(r.Context())
+		r.Body = io.NopCloser(r.Body)
 	}
 	for {
 		resp, err := pass.at.transports[pass.script].roundTrip(r)
