@@ -19,6 +19,7 @@ const canaryToken = "cfut_canary-7f3a9"
 type bench struct {
 	t       *testing.T
 	actions map[string]firedrill.Action
+	pack    action.Pack
 	call    firedrill.Call
 
 	mu    sync.Mutex
@@ -41,6 +42,7 @@ func newBench(t *testing.T, api string) *bench {
 		},
 		Restores: FileRestores{Path: t.TempDir() + "/state/restores"},
 	})
+	b.pack = pack
 	if _, err := action.NewRegistry(pack); err != nil {
 		t.Fatal(err)
 	}
