@@ -299,3 +299,15 @@ func (a *activity) left(now time.Time) time.Duration {
 	per := now.Sub(a.started) / time.Duration(a.progress.Done)
 	return per * time.Duration(a.progress.Total-a.progress.Done)
 }
+
+// Verdict writes how a run ended, below its lines.
+func (l *Live) Verdict(r firedrill.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.quiet {
+		return
+	}
+	l.erase()
+	l.page.Verdict(r)
+	l.page.Blank()
+}

@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/cli/term"
+	"firedrill/internal/plan"
+	"firedrill/internal/report"
+	"firedrill/internal/runner"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use: "run DRILL... | --all", Short: "Run drills of the plan",
+		Long: `Run damages an environment of the plan on purpose, recovers it, proves both,
+and puts back what it changed: also after an error, and after Ctrl-C (once: it
+puts back; twice: it leaves at once and says what is damaged).`,
+		Example: `  firedrill run d1-pitr
+  firedrill run --all --json > result.json`,
+		Args:              args(0, -1, "names of drills"),
+		ValidArgsFunction: a.completeDrills,
+		RunE: func(c *cobra.Command, names []string) error {
+			if all == (len(names) > 0) {
+				return usage("name the drills to run, or give --all", "see: firedrill plan --help, firedrill run --help")
+			}
+			return a.run(c.Context(), names)
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "all drills of the plan, in its order")
+	return c
+}
+
+func (a *app) run(ctx context.Context, names []string) (err error) {
+	p, c, err := a.loadPlan()
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		for _, d := range p.Drills {
+			names = append(names, d.Name)
+		}
+	}
+	var programs []firedrill.Program
+	for _, n := range names {
+		prog, err := plan.Program(p, n, a.global.env, c.registry, c.library)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(p.Drills, func(d firedrill.Drill) bool { return d.Name == n })
+		if err := a.confirm(*prog, p.Drills[i].Unattended); err != nil {
+			return err
+		}
+		programs = append(programs, *prog)
+	}
+	live := a.live()
+	s, err := a.open(ctx, p.Environments, action.SystemSecrets(), live)
+	if err != nil {
+		live.Close()
+		return err
+	}
+	defer func() { err = s.close(err) }()
+	results, err := a.drill(ctx, s, live, programs)
+	live.Close()
+	return a.conclude(ctx, results, err)
+}
+
+// drill runs programs one after another and gives their results. It stops at
+// an interrupt and where a run could not begin.
+func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs []firedrill.Program) ([]firedrill.Result, error) {
+	a.setReport(s.runner.Damaged)
+	defer a.setReport(nil)
+	var results []firedrill.Result
+	for _, p := range programs {
+		if ctx.Err() != nil {
+			break
+		}
+		records, err := s.runner.Run(ctx, p)
+		if len(records) == 0 {
+			return results, err
+		}
+		r, rerr := a.result(s, records)
+		if rerr != nil {
+			return results, errors.Join(err, rerr)
+		}
+		results = append(results, r)
+		live.Verdict(r)
+		if err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+// result makes the result of a run and leaves a copy in the run's folder.
+func (a *app) result(s *station, records []firedrill.Record) (firedrill.Result, error) {
+	r, err := a.describe(s, records)
+	if err != nil {
+		return r, err
+	}
+	return r, writeResult(r.Evidence, r)
+}
+
+// describe makes the result of a run from its records.
+func (a *app) describe(s *station, records []firedrill.Record) (firedrill.Result, error) {
+	r, err := report.Result(records)
+	if err != nil {
+		return r, &firedrill.Error{Op: "read the run", Kind: firedrill.KindCorrupt, Err: err}
+	}
+	started, _ := records[0].Body.(firedrill.RunStarted)
+	r.Platform = platform(started.Program.Environment)
+	r.Evidence = s.home.RunPath(r.Run)
+	return r, nil
+}
+
+// document is the result document of --json.
+func document(runs ...firedrill.Result) firedrill.Document {
+	if runs == nil {
+		runs = []firedrill.Result{}
+	}
+	return firedrill.Document{SchemaVersion: firedrill.ResultSchema, Runs: runs}
+}
+
+// platform says what was drilled. What a sandbox does is tested with every
+// build; a real account is proven only by looking at it.
+func platform(e firedrill.Environment) firedrill.Platform {
+	api, _ := e.Settings["api"].(string)
+	u, err := url.Parse(api)
+	switch {
+	case api == "":
+		return firedrill.Platform{API: e.Provider}
+	case err == nil && e.Class == firedrill.ClassSandbox:
+		return firedrill.Platform{API: "sandbox", Proven: true}
+	case err == nil:
+		return firedrill.Platform{API: u.Host}
+	}
+	return firedrill.Platform{API: api}
+}
+
+// conclude prints the results and gives the exit status.
+func (a *app) conclude(ctx context.Context, results []firedrill.Result, err error) error {
+	if a.global.json {
+		if perr := a.printJSON(document(results...)); perr != nil {
+			return errors.Join(err, perr)
+		}
+	} else if len(results) > 0 {
+		a.out.Blank()
+		a.out.Table(results)
+		passed, dirty := 0, 0
+		for _, r := range results {
+			if r.Verdict == firedrill.Passed {
+				passed++
+			}
+			if r.State == firedrill.Dirty {
+				dirty++
+			}
+		}
+		left := "environment restored"
+		if dirty > 0 {
+			left = "environment DIRTY"
+		}
+		a.out.Blank()
+		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
+	}
+	if err != nil {
+		return err
+	}
+	var statuses []int
+	for _, r := range results {
+		statuses = append(statuses, statusOf(r))
+	}
+	status := worst(statuses)
+	if ctx.Err() != nil && (status == firedrill.ExitInconclusive || status == firedrill.ExitOK) {
+		status = firedrill.ExitInterrupted
+	}
+	if status != firedrill.ExitOK {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+// warnInterrupted tells about runs that nobody finished.
+func (a *app) warnInterrupted(found []runner.Interrupted) {
+	for _, i := range found {
+		a.err.Line(term.Warn, "interrupted", fmt.Sprintf("run %s (%s on %s) did not finish; finish it: firedrill resume %s", i.Run.ID, i.Run.Drill, i.Run.Environment, i.Run.ID))
+		for _, l := range i.Damaged {
+			a.err.Line(term.Plain, "  damaged", l.What)
+			if l.Repair != "" {
+				a.err.Line(term.Plain, "  by hand", l.Repair)
+			}
+		}
+	}
+}
+
+func (a *app) completeDrills(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	p, _, err := a.loadPlan()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, d := range p.Drills {
+		names = append(names, d.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
