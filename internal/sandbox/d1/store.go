@@ -106,6 +106,10 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
+// incarnation tells a database from an earlier one of the same id: Time Travel
+// dies with a database, and so do its bookmarks.
+func (m meta) incarnation() string { return m.ID + " " + m.Created.Format(time.RFC3339Nano) }
+
 func readMeta(dir string) (meta, error) {
 	var m meta
 	data, err := os.ReadFile(filepath.Join(dir, metaFile))
@@ -169,7 +173,7 @@ func (s *Store) make(ctx context.Context, d Database) (*entry, error) {
 			return nil, &Error{Status: 400, Code: CodeNameTaken, Message: fmt.Sprintf("Database with name '%s' already exists", d.Name)}
 		}
 	}
-	m := meta{ID: uuid.NewString(), Name: d.Name, Created: s.now().UTC(), LocationHint: d.LocationHint, Jurisdiction: d.Jurisdiction,
+	m := meta{ID: s.newID(d.Name), Name: d.Name, Created: s.now().UTC(), LocationHint: d.LocationHint, Jurisdiction: d.Jurisdiction,
 		ReplicationMode: cmp.Or(d.ReplicationMode, "disabled")}
 	tmp := filepath.Join(s.dir, unfinished+m.ID)
 	err := createFiles(ctx, tmp)
@@ -185,6 +189,18 @@ func (s *Store) make(ctx context.Context, d Database) (*entry, error) {
 	e := &entry{meta: m}
 	s.all[m.ID] = e
 	return e, nil
+}
+
+// newID gives a database its id: of a name always the same, so that a
+// configuration that names the id can be written before the database is made,
+// unless that one is taken.
+func (s *Store) newID(name string) string {
+	namespace := uuid.UUID{0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11}
+	id := uuid.NewSHA1(namespace, []byte(name)).String()
+	if s.all[id] != nil {
+		return uuid.NewString()
+	}
+	return id
 }
 
 // List gives all databases, the oldest first.
@@ -264,7 +280,7 @@ func (s *Store) use(ctx context.Context, e *entry) (*database, error) {
 			return nil, errors.New("the store is closed")
 		}
 		// The database outlives the request that opens it.
-		db, err := openDatabase(context.WithoutCancel(ctx), filepath.Join(s.dir, e.meta.ID), e.meta.ID, s.now, s.at)
+		db, err := openDatabase(context.WithoutCancel(ctx), filepath.Join(s.dir, e.meta.ID), e.meta.incarnation(), s.now, s.at)
 		if err != nil {
 			return nil, fmt.Errorf("open database %s: %w", e.meta.Name, err)
 		}
