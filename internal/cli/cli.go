@@ -155,6 +155,7 @@ func usage(detail, remedy string) error {
 // unknownCommand names the nearest command that exists.
 func unknownCommand(c *cobra.Command, given string) error {
 	remedy := "see: " + c.CommandPath() + " --help"
+	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(given); len(near) > 0 {
 		remedy = "did you mean: " + c.CommandPath() + " " + near[0]
 	}
