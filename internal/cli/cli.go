@@ -90,9 +90,9 @@ type app struct {
 }
 
 type globalOptions struct {
-	plan, env, home      string
-	json, yes            bool
-	quiet, verbose, help bool
+	plan, env, home string
+	json, yes       bool
+	quiet, verbose  bool
 }
 
 func (a *app) root() *cobra.Command {

@@ -118,20 +118,20 @@ func (a *app) sandboxUp(ctx context.Context, o sandboxOptions) error {
 	if err != nil {
 		return sandboxError(err)
 	}
-	a.printEndpoint("sandbox", fmt.Sprintf("ready in %s", term.Seconds(a.Now().Sub(started).Seconds())), s.Endpoint())
+	a.printEndpoint(fmt.Sprintf("ready in %s", term.Seconds(a.Now().Sub(started).Seconds())), s.Endpoint())
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	return sandboxError(s.Close(stop))
 }
 
-func (a *app) printEndpoint(label, text string, e sandbox.Endpoint) {
+func (a *app) printEndpoint(text string, e sandbox.Endpoint) {
 	if a.global.json {
 		// The token is left out: what is printed ends up in logs.
 		_ = a.printJSON(map[string]any{"pid": e.PID, "api": e.API, "front": e.Front, "account": e.Account, "started": e.Started}) // a closed standard output must not stop a sandbox
 		return
 	}
-	a.out.Line(term.Strong, label, fmt.Sprintf("%s   API %s   Workers %s", text, e.API, e.Front))
+	a.out.Line(term.Strong, "sandbox", fmt.Sprintf("%s   API %s   Workers %s", text, e.API, e.Front))
 }
 
 // sandboxDetach starts this program again as a sandbox of its own and waits
@@ -142,7 +142,7 @@ func (a *app) sandboxDetach(ctx context.Context, o sandboxOptions) error {
 		return err
 	}
 	if e, err := sandbox.Running(dir); err == nil {
-		a.printEndpoint("sandbox", "runs already", e)
+		a.printEndpoint("runs already", e)
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -157,7 +157,7 @@ func (a *app) sandboxDetach(ctx context.Context, o sandboxOptions) error {
 	if err != nil {
 		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindStorage, Target: logPath, Err: err, Remedy: "free the folder"}
 	}
-	defer log.Close()
+	defer log.Close() //nolint:errcheck // the child holds its own
 	from, err := log.Seek(0, 2)
 	if err != nil {
 		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindStorage, Target: logPath, Err: err}
@@ -180,7 +180,7 @@ func (a *app) sandboxDetach(ctx context.Context, o sandboxOptions) error {
 			return errors.Join(&firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInterrupted, Detail: "interrupted while it started"}, cmd.Process.Signal(syscall.SIGTERM))
 		case <-tick.C:
 			if e, err := sandbox.Running(dir); err == nil && e.PID == cmd.Process.Pid {
-				a.printEndpoint("sandbox", "ready", e)
+				a.printEndpoint("ready", e)
 				return nil
 			}
 		}
@@ -231,7 +231,7 @@ func (a *app) sandboxStatus(o sandboxOptions) error {
 	if err != nil {
 		return sandboxError(err)
 	}
-	a.printEndpoint("sandbox", fmt.Sprintf("runs as process %d since %s", e.PID, e.Started.Local().Format("15:04:05")), e)
+	a.printEndpoint(fmt.Sprintf("runs as process %d since %s", e.PID, e.Started.Local().Format("15:04:05")), e)
 	if !a.global.json {
 		a.out.Line(term.Plain, "  state", dir)
 	}

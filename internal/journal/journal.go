@@ -177,7 +177,7 @@ func (j *Journal) Records(ctx context.Context, run string) ([]firedrill.Record, 
 	if err != nil {
 		return nil, fail("read the journal", "run "+run, err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err tells
 	var records []firedrill.Record
 	for rows.Next() {
 		var seq int64
@@ -236,7 +236,7 @@ func (j *Journal) Runs(ctx context.Context, q Query) ([]Run, error) {
 	if err != nil {
 		return nil, fail("read the journal", j.path, err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err tells
 	var runs []Run
 	for rows.Next() {
 		var r Run

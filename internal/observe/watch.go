@@ -9,6 +9,7 @@ package observe
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -256,7 +257,7 @@ func (w *Watch) reached(want firedrill.Colour, hold time.Duration) (edge firedri
 
 func (w *Watch) notReached(ctx context.Context, want firedrill.Colour) error {
 	kind := firedrill.KindTimeout
-	if context.Cause(ctx) != context.DeadlineExceeded {
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		kind = firedrill.KindInterrupted
 	}
 	w.mu.Lock()

@@ -117,7 +117,7 @@ func (b *builder) environment(e pair) firedrill.Environment {
 		}
 	}
 	if q := n.get("quiesce"); q != nil {
-		b.quiesce(q, &env)
+		b.quiesce(q)
 	}
 	if r := n.get("resources"); r != nil {
 		b.resources(r, &env)
@@ -130,7 +130,7 @@ func asValues(v any) firedrill.Values {
 	return m
 }
 
-func (b *builder) quiesce(n *node, env *firedrill.Environment) {
+func (b *builder) quiesce(n *node) {
 	if b.fields(n, "quiesce", "pause", "resume") == nil {
 		return
 	}

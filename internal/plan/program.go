@@ -228,12 +228,10 @@ func (c *linker) action(s firedrill.Step, name string) (firedrill.Spec, bool) {
 	return spec, ok
 }
 
-func (c *linker) exists(s firedrill.Step, what, id string) bool {
-	if _, ok := c.ids[id]; ok {
-		return true
+func (c *linker) exists(s firedrill.Step, what, id string) {
+	if _, ok := c.ids[id]; !ok {
+		c.fail(s, fmt.Sprintf("%s %q, which does not exist", what, id), nearest(id, slices.Sorted(maps.Keys(c.ids))))
 	}
-	c.fail(s, fmt.Sprintf("%s %q, which does not exist", what, id), nearest(id, slices.Sorted(maps.Keys(c.ids))))
-	return false
 }
 
 // need makes the needs of a step complete: what its expressions refer to.

@@ -141,7 +141,7 @@ func Running(dir string) (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, absent
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // closing gives the lock back, whatever it says
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 		return Endpoint{}, absent
 	}
@@ -166,7 +166,7 @@ func Reset(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // closing gives the lock back, whatever it says
 	for _, name := range []string{"d1", "workers", "spool", identityFile, endpointFile, lockFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return &Error{"reset the sandbox", KindStorage, dir, "remove the folder by hand", err}

@@ -186,7 +186,7 @@ func (s *Sandbox) Endpoint() Endpoint {
 
 // listen opens an address, and says which flag changes it when it is taken.
 func listen(addr, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, &Error{"start the sandbox", KindBusy, "address " + addr, "free the port, or choose another: " + flag + " 127.0.0.1:0", reason(err)}
 	}

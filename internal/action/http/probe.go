@@ -78,7 +78,7 @@ func (p *pack) ask(ctx context.Context, pr Probe) (answer, error) {
 	if err != nil {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUnavailable, Target: pr.name(), Detail: "no answer", Err: cause(err), Remedy: "look whether the service runs and whether the url in the plan is right"}
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // what was read is what counts
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:

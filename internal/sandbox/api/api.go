@@ -141,7 +141,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.cfg.Now()
 	rec := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
+		if p := recover(); p != nil && p != any(http.ErrAbortHandler) {
 			s.cfg.Log.Error("a call broke", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 			writeError(rec, &Error{http.StatusInternalServerError, 10001, "The sandbox broke on this call; its log says where"})
 		}

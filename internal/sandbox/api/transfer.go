@@ -169,7 +169,7 @@ func (s *Server) ingest(q request, name, etag string) (answer, error) {
 	if err != nil {
 		return answer{}, badBody("nothing was uploaded under this name")
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	res, err := s.cfg.D1.Import(q.r.Context(), q.databaseID(), f)
 	if err != nil {
 		return answer{}, err
