@@ -168,13 +168,16 @@ func (a *app) sandboxDetach(ctx context.Context, o sandboxOptions) error {
 	if err := cmd.Start(); err != nil {
 		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInternal, Target: self, Err: err}
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended stands in its log
+	}()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ended:
+		case <-ended: // how it ended stands in its log
 			return a.detachFailed(logPath, from)
 		case <-ctx.Done():
 			return errors.Join(&firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInterrupted, Detail: "interrupted while it started"}, cmd.Process.Signal(syscall.SIGTERM))

@@ -111,9 +111,9 @@ func (s script) request(method string, segments ...string) Request {
 		Path: s.c.AccountPath(append([]string{"workers", "scripts", s.name}, segments...)...)}
 }
 
-func (s script) get(ctx context.Context, out any, query url.Values, ids []ID, segments ...string) error {
+func (s script) get(ctx context.Context, out any, ids []ID, segments ...string) error {
 	req := s.request(http.MethodGet, segments...)
-	req.Query, req.Ids = query, append(req.Ids, ids...)
+	req.Ids = append(req.Ids, ids...)
 	resp, err := s.c.Do(ctx, req)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s script) deployments(ctx context.Context) ([]deployment, error) {
 	var out struct {
 		Deployments []deployment `json:"deployments"`
 	}
-	if err := s.get(ctx, &out, nil, nil, "deployments"); err != nil {
+	if err := s.get(ctx, &out, nil, "deployments"); err != nil {
 		return nil, err
 	}
 	if len(out.Deployments) == 0 {
@@ -142,7 +142,7 @@ func (s script) versions(ctx context.Context) ([]version, error) {
 	var out struct {
 		Items []version `json:"items"`
 	}
-	if err := s.get(ctx, &out, nil, nil, "versions"); err != nil {
+	if err := s.get(ctx, &out, nil, "versions"); err != nil {
 		return nil, err
 	}
 	if len(out.Items) == 0 {
@@ -165,7 +165,7 @@ func (s script) tagged(ctx context.Context, tag string) (v version, ok bool, err
 
 func (s script) version(ctx context.Context, id string) (version, error) {
 	var v version
-	err := s.get(ctx, &v, nil, []ID{{Kind: "version", Value: id}}, "versions", id)
+	err := s.get(ctx, &v, []ID{{Kind: "version", Value: id}}, "versions", id)
 	if err == nil && v.ID != id {
 		err = &firedrill.Error{Op: s.op, Kind: firedrill.KindCorrupt, Target: "Worker " + s.name, Detail: fmt.Sprintf("asked for version %s, the answer is about %q", id, v.ID)}
 	}

@@ -47,7 +47,7 @@ func (p *pack) workerCompare() firedrill.Action {
 				return res, err
 			}
 			var settings any
-			if err := s.get(ctx, &settings, nil, nil, "script-settings"); err != nil {
+			if err := s.get(ctx, &settings, nil, "script-settings"); err != nil {
 				return res, err
 			}
 			check(sameJSON(settings, pin.Settings), 1, "settings as before", "the script's settings are not as before")

@@ -144,7 +144,7 @@ func (s script) pin(ctx context.Context) (pinned, error) {
 		return pinned{}, &firedrill.Error{Op: s.op, Kind: firedrill.KindConflict, Target: "Worker " + s.name,
 			Detail: fmt.Sprintf("version %s was uploaded after the one that serves and is not deployed", all[0].ID), Remedy: "deploy it or upload what serves again, then run the drill"}
 	}
-	return pin, s.get(ctx, &pin.Settings, nil, nil, "script-settings")
+	return pin, s.get(ctx, &pin.Settings, nil, "script-settings")
 }
 
 // digest stands for the modules of a version, names and types included.

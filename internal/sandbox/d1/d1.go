@@ -21,6 +21,9 @@ type Options struct {
 	Log *slog.Logger
 	// Retention is how far back Time Travel reaches; 0: 30 days.
 	Retention time.Duration
+	// CheckpointFrames is how long a WAL may grow before it is moved into the
+	// main file, in pages; 0: 2,000.
+	CheckpointFrames uint32
 	// At is told each boundary of capture, checkpoint and rewind; nil: nobody.
 	// Crash tests stop there.
 	At func(point string)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +21,8 @@ const (
 	historyFile = "pages.history"
 )
 
-// checkpointFrames is how long the WAL may grow, in pages.
+// checkpointFrames is how long the WAL may grow, in pages, unless the options
+// say otherwise.
 const checkpointFrames = 2000
 
 // maxAnswer bounds what one request may read, in bytes.
@@ -34,6 +34,8 @@ type database struct {
 	dir string
 	id  [16]byte
 	at  func(string)
+	// frames is how long the WAL may grow, in pages.
+	frames uint32
 
 	mu      sync.Mutex
 	gate    *gate
@@ -67,8 +69,8 @@ func createFiles(ctx context.Context, dir string) error {
 // openDatabase opens the files in the only order that is safe: our own
 // descriptors first, then the page history (which reads what the WAL holds
 // beyond it), SQLite last.
-func openDatabase(ctx context.Context, dir, databaseID string, now func() time.Time, at func(string)) (*database, error) {
-	d := &database{dir: dir, id: identity(databaseID), at: at, gate: &gate{}}
+func openDatabase(ctx context.Context, dir, databaseID string, now func() time.Time, at func(string), frames uint32) (*database, error) {
+	d := &database{dir: dir, id: identity(databaseID), at: at, gate: &gate{}, frames: frames}
 	if d.at == nil {
 		d.at = func(string) {}
 	}
@@ -96,7 +98,7 @@ func openDatabase(ctx context.Context, dir, databaseID string, now func() time.T
 		d.db, d.conn, err = connect(ctx, main, true)
 	}
 	if err == nil {
-		err = d.gate.guard(ctx, d.conn)
+		err = d.gate.guard(d.conn)
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.shut())
@@ -209,7 +211,7 @@ func isNoTransaction(err error) bool {
 func (d *database) own(ctx context.Context, text string) error {
 	d.gate.open = true
 	defer func() { d.gate.open = false }()
-	_, err := run(ctx, d.conn, text, nil, maxAnswer)
+	_, err := run(ctx, d.conn, text, nil)
 	return err
 }
 
@@ -217,7 +219,7 @@ func (d *database) own(ctx context.Context, text string) error {
 func (d *database) ownTable(ctx context.Context, text string, params ...any) (table, error) {
 	d.gate.open = true
 	defer func() { d.gate.open = false }()
-	return run(ctx, d.conn, text, params, maxAnswer)
+	return run(ctx, d.conn, text, params)
 }
 
 // settle captures what was committed, before it is acknowledged, and
@@ -227,7 +229,7 @@ func (d *database) settle(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if d.history.Frames() >= checkpointFrames {
+	if d.history.Frames() >= d.frames {
 		err = d.checkpoint(ctx, "PASSIVE")
 	}
 	return tx, err
@@ -341,18 +343,9 @@ func (d *database) rewind(ctx context.Context, plan pagehistory.Rewind) (err err
 	size := strconv.Itoa(int(plan.PageSize))
 	_, err = run(ctx, conn, `INSERT INTO sqlite_dbpage(pgno, data)
 		SELECT value->>0, CASE WHEN value->>1 IS NULL THEN NULL ELSE substr(?2, (value->>1)*`+size+`+1, `+size+`) END FROM json_each(?1)`,
-		[]any{string(list), plan.Images}, maxAnswer)
+		[]any{string(list), plan.Images})
 	if err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
 	return nil
-}
-
-// exists tells whether a file is there.
-func exists(path string) (bool, error) {
-	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -51,13 +51,13 @@ func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) e
 			return queryError("D1 Export error: cannot export databases with Virtual Tables (fts5): %s", ob.name)
 		}
 	}
-	fmt.Fprintln(w, "PRAGMA defer_foreign_keys=TRUE;")
+	put(w, "PRAGMA defer_foreign_keys=TRUE;\n")
 	for _, ob := range objects {
 		if ob.kind != "table" || ob.name == "sqlite_sequence" {
 			continue
 		}
 		if !o.NoSchema && !strings.HasPrefix(ob.name, "sqlite_") {
-			fmt.Fprintf(w, "%s;\n", ob.sql)
+			put(w, "%s;\n", ob.sql)
 		}
 		if !o.NoData {
 			if err := d.dumpRows(ctx, w, ob.name); err != nil {
@@ -66,7 +66,7 @@ func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) e
 		}
 	}
 	if !o.NoData && slices.ContainsFunc(objects, func(ob object) bool { return ob.name == "sqlite_sequence" }) {
-		fmt.Fprintln(w, "DELETE FROM sqlite_sequence;")
+		put(w, "DELETE FROM sqlite_sequence;\n")
 		if err := d.dumpRows(ctx, w, "sqlite_sequence"); err != nil {
 			return err
 		}
@@ -75,12 +75,17 @@ func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) e
 		for _, kind := range []string{"index", "trigger", "view"} {
 			for _, ob := range objects {
 				if ob.kind == kind && ob.sql != "" {
-					fmt.Fprintf(w, "%s;\n", ob.sql)
+					put(w, "%s;\n", ob.sql)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// put writes; an error stays with the writer, and its Flush tells it.
+func put(w *bufio.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
 }
 
 func (d *database) objects(ctx context.Context, only []string) ([]object, error) {
@@ -127,16 +132,11 @@ func (d *database) dumpRows(ctx context.Context, w *bufio.Writer, name string) e
 		return answerError(err)
 	}
 	for _, r := range t.rows {
-		fmt.Fprintf(w, "INSERT INTO %s VALUES(", into)
+		values := make([]string, len(r))
 		for i, v := range r {
-			if i > 0 {
-				w.WriteByte(',')
-			}
-			w.WriteString(literal(v))
+			values[i] = literal(v)
 		}
-		if _, err := w.WriteString(");\n"); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
+		put(w, "INSERT INTO %s VALUES(%s);\n", into, strings.Join(values, ","))
 	}
 	return nil
 }

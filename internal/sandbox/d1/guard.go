@@ -1,7 +1,6 @@
 package d1
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"slices"
@@ -18,7 +17,7 @@ import (
 type gate struct{ open bool }
 
 // guard installs the gate and the platform's limits on a connection.
-func (g *gate) guard(ctx context.Context, conn *sql.Conn) error {
+func (g *gate) guard(conn *sql.Conn) error {
 	err := conn.Raw(func(c any) error {
 		r, ok := c.(sqlite.AuthorizerRegisterer)
 		if !ok {

@@ -60,7 +60,7 @@ func (d *database) statement(ctx context.Context, st Statement) (Result, error) 
 		params[i] = p
 	}
 	start := time.Now()
-	t, err := run(ctx, d.conn, st.SQL, params, maxAnswer)
+	t, err := run(ctx, d.conn, st.SQL, params)
 	took := time.Since(start)
 	if err != nil {
 		return Result{}, err

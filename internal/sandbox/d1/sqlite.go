@@ -42,9 +42,11 @@ type table struct {
 	rows    [][]any
 }
 
-// run performs one statement and collects its rows, at most limit bytes of them.
-func run(ctx context.Context, conn *sql.Conn, text string, params []any, limit int64) (table, error) {
+// run performs one statement and collects its rows, at most maxAnswer bytes of
+// them.
+func run(ctx context.Context, conn *sql.Conn, text string, params []any) (table, error) {
 	var t table
+	limit := int64(maxAnswer)
 	args := make([]driver.NamedValue, len(params))
 	for i, p := range params {
 		args[i] = driver.NamedValue{Ordinal: i + 1, Value: p}
@@ -61,7 +63,7 @@ func run(ctx context.Context, conn *sql.Conn, text string, params []any, limit i
 		t.columns = rows.Columns()
 		dest := make([]driver.Value, len(t.columns))
 		for {
-			if err := rows.Next(dest); err == io.EOF {
+			if err := rows.Next(dest); errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
 				return err

@@ -33,6 +33,8 @@ type Store struct {
 	dir string
 	now func() time.Time
 	at  func(string)
+	// frames is how long a WAL may grow, in pages.
+	frames uint32
 
 	shut atomic.Bool
 	mu   sync.Mutex        // never held while a database is opened or asked
@@ -62,7 +64,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Retention == 0 {
 		o.Retention = retention
 	}
-	s := &Store{dir: o.Dir, now: o.Now, at: o.At, all: map[string]*entry{}}
+	if o.CheckpointFrames == 0 {
+		o.CheckpointFrames = checkpointFrames
+	}
+	s := &Store{dir: o.Dir, now: o.Now, at: o.At, frames: o.CheckpointFrames, all: map[string]*entry{}}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the databases: %w", err)
 	}
@@ -280,7 +285,7 @@ func (s *Store) use(ctx context.Context, e *entry) (*database, error) {
 			return nil, errors.New("the store is closed")
 		}
 		// The database outlives the request that opens it.
-		db, err := openDatabase(context.WithoutCancel(ctx), filepath.Join(s.dir, e.meta.ID), e.meta.incarnation(), s.now, s.at)
+		db, err := openDatabase(context.WithoutCancel(ctx), filepath.Join(s.dir, e.meta.ID), e.meta.incarnation(), s.now, s.at, s.frames)
 		if err != nil {
 			return nil, fmt.Errorf("open database %s: %w", e.meta.Name, err)
 		}
