@@ -19,8 +19,6 @@ type Options struct {
 	Dir string // holds the databases; made if it is not there
 	Now func() time.Time
 	Log *slog.Logger
-	// Retention is how far back Time Travel reaches; 0: 30 days.
-	Retention time.Duration
 	// CheckpointFrames is how long a WAL may grow before it is moved into the
 	// main file, in pages; 0: 2,000.
 	CheckpointFrames uint32
@@ -78,7 +76,6 @@ const (
 	MaxArguments = 32 // of a function
 	MaxPattern   = 50 // bytes of a LIKE or GLOB pattern
 	QueryTimeout = 30 * time.Second
-	retention    = 30 * 24 * time.Hour
 )
 
 // Codes of errors, as the platform gives them.

@@ -61,9 +61,6 @@ type meta struct {
 
 // Open opens the store, or makes an empty one.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Retention == 0 {
-		o.Retention = retention
-	}
 	if o.CheckpointFrames == 0 {
 		o.CheckpointFrames = checkpointFrames
 	}

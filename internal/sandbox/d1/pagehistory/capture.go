@@ -60,15 +60,12 @@ func (h *History) append(changed map[uint32]uint32, after, endFrame uint32, sum 
 	r := record{tx: h.tx + 1, timeMS: h.stamp(), before: h.size, after: after, salt1: h.wal.salt1, salt2: h.wal.salt2,
 		endFrame: endFrame, sum: sum, pages: pages, crcs: make([]uint32, len(pages))}
 	r.imagesFrom = h.end + int64(r.headSize())
-	images := make([]byte, 0, min(len(pages), 1024)*int(h.pageSize))
+	images := make([]byte, 0, min(r.images(), 1024)*int(h.pageSize))
 	at := r.imagesFrom
-	for i, p := range pages {
-		page := make([]byte, h.pageSize) // of a page that did not exist: zeros, to keep offsets simple
-		if r.has(i) {
-			var err error
-			if page, err = h.Page(p); err != nil {
-				return err
-			}
+	for i, p := range pages[:r.images()] {
+		page, err := h.Page(p)
+		if err != nil {
+			return err
 		}
 		r.crcs[i] = crc32.Checksum(page, castagnoli())
 		if images = append(images, page...); len(images) >= 4<<20 {

@@ -178,10 +178,7 @@ func (h *History) agree(records []record) ([]record, error) {
 }
 
 func (h *History) whole(r record) bool {
-	for i := range r.pages {
-		if r.crcs[i] == 0 && !r.has(i) {
-			continue
-		}
+	for i := range r.images() {
 		if _, err := r.readImage(h.files.History, i, h.pageSize); err != nil {
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // A history file is a header and then one record a transaction:
@@ -14,10 +15,10 @@ import (
 //	record  fixed 64 · table 8×n · CRC of both 4 · images
 //	fixed   magic 4 · images n 4 · tx 8 · time 8 (ms) · size before 4 · size after 4 ·
 //	        salts 8 · end frame 4 · WAL checksum 8 · images' bytes 4 · reserved 8
-//	table   page number 4 · CRC of the image 4 (absent pages: image flag, see below)
+//	table   page number 4 · CRC of the image 4, pages ascending
 //
 // All integers are big endian, all CRCs are CRC-32C. A page that did not exist
-// before the transaction has no image: the database's size before says so.
+// before the transaction (its number is above the size before) has no image.
 const (
 	fileMagic      = "FDPGHIS1"
 	fileHeaderSize = 32
@@ -46,8 +47,15 @@ type record struct {
 
 func (r record) headSize() int { return fixedSize + entrySize*len(r.pages) + 4 }
 
+// images is how many of the pages have an image: those that existed before.
+// Pages are in ascending order, so these come first.
+func (r record) images() int {
+	n, _ := slices.BinarySearch(r.pages, r.before+1)
+	return n
+}
+
 func (r record) end(pageSize uint32) int64 {
-	return r.imagesFrom + int64(len(r.pages))*int64(pageSize)
+	return r.imagesFrom + int64(r.images())*int64(pageSize)
 }
 
 // encodeHead writes everything of a record but its images.
