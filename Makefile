@@ -22,6 +22,8 @@ soak: ## the long matrices that `test` only samples
 	FIREDRILL_SOAK=1 $(GO) test -race -timeout 4h ./...
 
 bench: ## measurements, side by side with what they are compared to
+	$(GO) run ./bench/timetravel
+	$(GO) run ./bench/deploy
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine
 
 fuzz: ## every fuzz target for FUZZTIME
