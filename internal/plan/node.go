@@ -76,7 +76,8 @@ func (n *node) plain() any {
 	return n.value
 }
 
-// read parses YAML into nodes. Anchors, aliases and tags are refused: a plan
+// read parses YAML into nodes; a key that stands twice is a syntax error.
+// Anchors, aliases and tags are refused: a plan
 // says what it means where it means it.
 func (b *builder) read(data []byte) *node {
 	f, err := parser.ParseBytes(data, 0)
@@ -181,10 +182,6 @@ func (b *builder) pair(out *node, v *ast.MappingValueNode) {
 	}
 	p.key = fmt.Sprint(key.GetValue())
 	p.value = b.node(v.Value)
-	if out.get(p.key) != nil {
-		b.fail(p.pos, fmt.Sprintf("key %q stands here twice", p.key), "remove one of them")
-		return
-	}
 	out.pairs = append(out.pairs, p)
 }
 

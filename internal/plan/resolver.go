@@ -69,7 +69,9 @@ func probes(env firedrill.Environment) []any {
 			method, _ := m["method"].(string)
 			one := maps.Clone(m)
 			one["url"] = strings.TrimRight(base, "/") + path
-			one["name"] = strings.TrimSpace(key + " " + strings.TrimPrefix(method+" "+path, "GET "))
+			if one["name"] = key + " " + path; method != "" && method != "GET" {
+				one["name"] = key + " " + method + " " + path
+			}
 			delete(one, "path")
 			list = append(list, one)
 		}

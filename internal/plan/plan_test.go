@@ -1,0 +1,262 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"firedrill"
+	"firedrill/examples/foundation"
+	"firedrill/internal/action"
+	"firedrill/internal/action/cloudflare"
+	"firedrill/internal/action/http"
+	"firedrill/internal/plan"
+	"firedrill/internal/playbook"
+)
+
+func catalog(t testing.TB) *action.Registry {
+	t.Helper()
+	r, err := action.NewRegistry(cloudflare.Pack(cloudflare.Deps{}), http.Pack(http.Deps{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+const head = `version: 1
+name: x
+environments:
+  staging:
+    class: staging
+    cloudflare: {account: 0123456789abcdef0123456789abcdef, token: {env: TOKEN}}
+    resources:
+      primary: {kind: d1, name: db}
+      gateway:
+        kind: worker
+        name: gw
+        url: https://gw.example.com/
+        probes: [{path: /health, json: {status: healthy}}, {path: /login, method: POST}]
+`
+
+// steps makes a plan with one drill of its own steps.
+func steps(text string) string {
+	return head + "drills:\n  own:\n    steps:\n" + text
+}
+
+func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":                 {"", "f.yaml:1:1: the file is empty"},
+		"not YAML":              {"version: [1", "this is not YAML"},
+		"two documents":         {"version: 1\n---\nversion: 1", "more than one document"},
+		"a list":                {"- 1", "must be a mapping"},
+		"version":               {strings.Replace(head, "version: 1", "version: 2", 1), "f.yaml:1:10: version 2 is not known"},
+		"key twice":             {head + "name: y", `f.yaml:14:1: this is not YAML: mapping key "name" already defined`},
+		"anchor":                {head + "drills: &a {}", "anchors, aliases, tags"},
+		"unknown key":           {head + "drils: {}", `f.yaml:14:1: the plan has no key "drils"|did you mean "drills"`},
+		"class":                 {strings.Replace(head, "class: staging", "class: stagng", 1), `class "stagng" does not exist|did you mean "staging"`},
+		"attribute":             {strings.Replace(head, "name: db", "nam: db", 1), `resource primary has no key "nam"`},
+		"attribute type":        {strings.Replace(head, "name: db", "name: 7", 1), "resource primary.name must be text, this is an integer"},
+		"two of one name":       {strings.Replace(head, "      gateway:", "      second: {kind: d1, name: db}\n      gateway:", 1), `resources primary and second have one name, "db"`},
+		"a token":               {strings.Replace(head, "{env: TOKEN}", "abc", 1), "must not stand in the plan itself"},
+		"bad frequency":         {head + "drills: {d1-pitr: {use: d1-pitr, every: mothly}}", `"mothly" is no frequency|did you mean "monthly"`},
+		"bad duration":          {head + "drills: {d1-pitr: {use: d1-pitr, rto: 30 minutes}}", `"30 minutes" is no duration`},
+		"no time":               {head + "drills: {d1-pitr: {use: d1-pitr, rto: 0s}}", "must be longer than nothing"},
+		"unknown drill":         {head + "drills: {a: {use: d1-pitrr}}", `no built-in drill "d1-pitrr"|did you mean "d1-pitr"`},
+		"unknown input":         {head + "drills: {a: {use: d1-pitr, with: {databse: primary}}}", `there is no input "databse"|did you mean "database"`},
+		"unknown resource":      {head + "drills: {a: {use: d1-pitr, with: {database: primry}}}", `no resource "primry"`},
+		"wrong kind":            {head + "drills: {a: {use: d1-pitr, with: {database: gateway}}}", "must be a resource of kind d1"},
+		"wrong type of input":   {head + "drills: {a: {use: d1-pitr, with: {rows: many}}}", "input rows must be integer"},
+		"unknown action":        {steps("      - {id: a, phase: verify, uses: http.gett, with: {url: x}}"), `f.yaml:17:10: step a: there is no action "http.gett"|did you mean "http.get"`},
+		"missing input":         {steps("      - {id: a, phase: verify, uses: http.get}"), `http.get needs "url"`},
+		"unknown action input":  {steps("      - {id: a, phase: verify, uses: http.get, with: {url: x, ulr: y}}"), `has no input "ulr"`},
+		"ill-typed input":       {steps("      - {id: a, phase: verify, uses: http.get, with: {url: 7}}"), "with.url must be text, this is integer"},
+		"ill-typed expression":  {steps(`      - {id: a, phase: verify, uses: http.get, with: {url: "${{ environment.in_place }}"}}`), "with.url must be text, this is true or false"},
+		"unknown output":        {steps(`      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: "outputs.statsu == 200"}`), `did you mean "status"`},
+		"own output":            {steps(`      - {id: a, phase: verify, uses: http.get, with: {url: "${{ steps.a.outputs.body }}"}}`), "its own outputs before it has any"},
+		"a later phase":         {steps("      - {id: a, phase: detect, uses: http.get, with: {url: \"${{ steps.b.outputs.body }}\"}}\n      - {id: b, phase: verify, uses: http.get, with: {url: x}}"), "step b of a later phase"},
+		"a circle":              {steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, needs: b}\n      - {id: b, phase: verify, uses: http.get, with: {url: x}, needs: a}"), "it needs itself"},
+		"no such step":          {steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, needs: bb}"), `needs "bb", which does not exist`},
+		"one id twice":          {steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}}\n      - {id: a, phase: verify, uses: http.get, with: {url: x}}"), "another step has the same id"},
+		"bad phase":             {steps("      - {id: a, phase: verfy, uses: http.get, with: {url: x}}"), `there is no phase "verfy"|did you mean "verify"`},
+		"damage without undo":   {steps("      - {id: a, phase: inject, uses: d1.damage, with: {database: x, plan: y}}"), "it damages and has no undo|no step proves: damage|no step proves: data or service"},
+		"damage in a wrong one": {steps("      - {id: a, phase: verify, uses: d1.damage, with: {database: x, plan: y}, undo: {uses: d1.restore, with: {database: x, bookmark: y}}}"), "only steps of phase inject may damage"},
+		"a look that changes":   {steps("      - {id: a, phase: verify, uses: d1.restore, with: {database: x, bookmark: y}, look: true}"), "look is for steps that change nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := plan.Parse("f.yaml", []byte(c.text), cat, playbook.Library{})
+			if err == nil {
+				t.Fatal("it was taken")
+			}
+			told := err.Error() + remedies(err)
+			for _, want := range strings.Split(c.want, "|") {
+				if !strings.Contains(told, want) {
+					t.Errorf("no %q in\n%s", want, told)
+				}
+			}
+			if firedrill.KindOf(err) != firedrill.KindUsage {
+				t.Errorf("kind %s", firedrill.KindOf(err))
+			}
+		})
+	}
+}
+
+func remedies(err error) string {
+	var all string
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, e := range joined.Unwrap() {
+			all += remedies(e)
+		}
+		return all
+	}
+	return "\n" + firedrill.RemedyOf(err)
+}
+
+func TestABuiltInDrillLinksInPlaceAndOnACopy(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	p, err := plan.Parse("f.yaml", []byte(head+"drills:\n  pitr: {use: d1-pitr, rto: 15m}\n  back: {use: worker-rollback}\n"), cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"pitr", "back"} {
+		prog, err := plan.Program(p, name, "", cat, playbook.Library{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if prog.Environment.Name != "staging" || prog.Environment.InPlace() || len(prog.Steps) < 10 {
+			t.Errorf("%+v", prog.Environment)
+		}
+	}
+	prog, err := plan.Program(p, "pitr", "", cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(prog.Steps, func(s firedrill.Step) bool { return s.ID == "plan-canaries" })
+	if !slices.Contains(prog.Steps[i].Needs, "target") {
+		t.Errorf("a reference is not a need: %v", prog.Steps[i].Needs)
+	}
+	r := plan.NewResolver(cat)
+	scope := firedrill.Scope{Run: "r", Program: prog, Outputs: map[string]firedrill.Values{}, Skipped: map[string]bool{}}
+	got, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.baseline", With: firedrill.Values{"probes": "${{ environment.probes }}"}}, scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(got.Inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"url":"https://gw.example.com/health"`, `"name":"gateway /health"`, `"name":"gateway POST /login"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if run, _, err := r.When(firedrill.Step{When: "environment.in_place"}, scope); err != nil || run {
+		t.Errorf("in place: %v %v", run, err)
+	}
+	if _, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.get", With: firedrill.Values{"url": "${{ steps.none.outputs.x }}"}}, scope); err == nil {
+		t.Error("the outputs of a step that did not run were there")
+	}
+	checks := r.Expect(firedrill.Step{Expect: []string{"outputs.n > 1", "outputs.gone == 1"}}, scope, firedrill.Values{"n": int64(2)})
+	if len(checks) != 2 || !checks[0].OK || checks[1].OK || !strings.Contains(checks[1].Detail, "missing") {
+		t.Errorf("%+v", checks)
+	}
+}
+
+func TestEnvironmentsAreChosenSafely(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	second := strings.Replace(head, "environments:\n", "environments:\n  other:\n    class: ci\n    cloudflare: {token: {env: T}}\n    resources: {one: {kind: d1, name: o}}\n  production:\n    class: production\n    resources: {one: {kind: d1, id: p}}\n", 1)
+	if _, err := plan.Parse("f.yaml", []byte(second+"drills: {pitr: {use: d1-pitr}}"), cat, playbook.Library{}); err == nil || !strings.Contains(err.Error(), "it could run on any of [other staging]") {
+		t.Errorf("ambiguity: %v", err)
+	}
+	p, err := plan.Parse("f.yaml", []byte(second+"drills: {pitr: {on: staging, use: d1-pitr}}"), cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prog, err := plan.Program(p, "pitr", "other", cat, playbook.Library{}); err != nil || prog.Environment.Name != "other" {
+		t.Errorf("--env: %v", err)
+	}
+	if _, err := plan.Program(p, "pitr", "production", cat, playbook.Library{}); firedrill.KindOf(err) != firedrill.KindGuard {
+		t.Errorf("production: %v", err)
+	}
+	if _, err := plan.Program(p, "pitr", "othr", cat, playbook.Library{}); err == nil || !strings.Contains(firedrill.RemedyOf(err), "other") {
+		t.Errorf("a typo: %v", err)
+	}
+}
+
+// TestTheSchemaAgreesWithTheParser: what the parser takes validates, and what
+// the schema can know to be wrong does not.
+func TestTheSchemaAgreesWithTheParser(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	data, err := plan.Schema(cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema jsonschema.Schema
+	if err := json.Unmarshal(data, &schema); err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := schema.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := fs.ReadFile(foundation.Files, "firedrill.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := []string{string(example), head, steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: [\"outputs.status == 200\"], proves: service, timeout: 5s}")}
+	for _, text := range good {
+		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err != nil {
+			t.Errorf("the parser refuses %s: %v", text, err)
+		}
+		if err := resolved.Validate(value(t, text)); err != nil {
+			t.Errorf("the schema refuses %s: %v", text, err)
+		}
+	}
+	for _, text := range []string{head + "drils: {}", strings.Replace(head, "class: staging", "class: stagng", 1), strings.Replace(head, "kind: d1", "kind: d2", 1),
+		head + "drills: {a: {use: d1-pitr, rto: fast}}", head + "drills: {a: {use: nope}}", steps("      - {id: a, phase: verfy, uses: http.get}"), strings.Replace(head, "{env: TOKEN}", "abc", 1)} {
+		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err == nil {
+			t.Errorf("the parser takes %s", text)
+		}
+		if err := resolved.Validate(value(t, text)); err == nil {
+			t.Errorf("the schema takes %s", text)
+		}
+	}
+}
+
+func value(t *testing.T, text string) any {
+	t.Helper()
+	j, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(j, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(head)
+	f.Add(steps("      - {id: a, phase: verify, uses: http.get, with: {url: \"${{ run.id }}\"}}"))
+	f.Add("version: 1\nenvironments: {a: {class: [}}")
+	cat := catalog(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{})
+		if (p == nil) == (err == nil) {
+			t.Errorf("plan %v and error %v", p, err)
+		}
+	})
+}
