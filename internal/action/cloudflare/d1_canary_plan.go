@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,7 +73,6 @@ func (p *pack) d1PlanCanaries() firedrill.Action {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,
 					Detail: "no table can take a canary row: " + strings.Join(plan.skipped, "; "), Remedy: "drill a database that has tables"}
 			}
-			res.Summary = fmt.Sprintf("%s planned", count(len(file.Rows), "canary row"))
 			for _, s := range plan.skipped {
 				res.Collateral = append(res.Collateral, "no canary in "+s)
 			}

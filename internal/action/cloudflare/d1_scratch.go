@@ -32,7 +32,7 @@ func (p *pack) d1ScratchName() firedrill.Action {
 		func(_ context.Context, call firedrill.Call, in scratchIn) (action.Result[scratchOut], error) {
 			sum := sha256.Sum256([]byte(call.Run + "\x00" + in.Database))
 			out := scratchOut{Name: scratchPrefix + hex.EncodeToString(sum[:6])}
-			return action.Result[scratchOut]{Out: out, Summary: "scratch database " + out.Name}, nil
+			return action.Result[scratchOut]{Out: out}, nil
 		})
 }
 
@@ -76,7 +76,6 @@ func (p *pack) d1Target() firedrill.Action {
 				return res, err
 			}
 			res.Out = targetOut{d.db.ID, d.db.Name, false}
-			res.Summary = "database " + d.db.Name + " itself"
 			return res, nil
 		})
 }
@@ -180,8 +179,7 @@ func (p *pack) d1Delete() firedrill.Action {
 			}
 			d, err := c.databaseByName(ctx, name, in.Name, notify(call))
 			if firedrill.KindOf(err) == firedrill.KindNotFound {
-				res.Summary = "database " + in.Name + " does not exist"
-				res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary}}
+				res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: "database " + in.Name + " does not exist"}}
 				return res, nil
 			}
 			if err != nil {

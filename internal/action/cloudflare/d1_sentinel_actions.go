@@ -119,7 +119,7 @@ func (p *pack) d1SentinelPause() firedrill.Action {
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
-			return action.Result[struct{}]{Summary: "sentinel paused"}, s.pause(ctx)
+			return action.Result[struct{}]{}, s.pause(ctx)
 		})
 }
 
@@ -132,7 +132,7 @@ func (p *pack) d1SentinelResume() firedrill.Action {
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
-			return action.Result[struct{}]{Summary: "sentinel writes again"}, s.resume(ctx)
+			return action.Result[struct{}]{}, s.resume(ctx)
 		})
 }
 
