@@ -79,9 +79,13 @@ type budgetOut struct {
 func (p *pack) d1RestoreBudget() firedrill.Action {
 	const name = "d1.restore-budget"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
-		Doc: "Check that enough restores are left before anything is damaged. The platform allows 10 of a database in 10 minutes and does not tell how many are left, so firedrill counts its own; restores by others are not seen."},
+		Doc: "Check that enough restores are left before anything is damaged. The platform allows 10 of a database in 10 minutes and does not tell how many are left, so firedrill counts its own; restores by others are not seen. An environment of class sandbox has no such limit."},
 		func(_ context.Context, call firedrill.Call, in budgetIn) (action.Result[budgetOut], error) {
 			var res action.Result[budgetOut]
+			if !limited(call) {
+				res.Out.Left = restoresAllowed
+				return res, nil
+			}
 			now := call.Now().Wall
 			done, err := p.restores.Since(in.Database, now.Add(-restoreWindow))
 			if err != nil {

@@ -110,9 +110,13 @@ func (p *pack) restore(ctx context.Context, op string, call firedrill.Call, d *d
 	return restoreOut{Bookmark: after, Previous: answer.Previous, Moved: moved}, took, nil
 }
 
+// limited tells whether restores are limited where a call goes: not in a
+// sandbox.
+func limited(call firedrill.Call) bool { return call.Environment.Class != firedrill.ClassSandbox }
+
 // waitForRestore waits until our own count allows another restore.
 func (p *pack) waitForRestore(ctx context.Context, op string, call firedrill.Call, d *d1) error {
-	for {
+	for limited(call) {
 		now := call.Now().Wall
 		done, err := p.restores.Since(d.db.ID, now.Add(-restoreWindow))
 		if err != nil {
@@ -128,6 +132,7 @@ func (p *pack) waitForRestore(ctx context.Context, op string, call firedrill.Cal
 				Detail: "10 restores in ten minutes are used up", Remedy: fmt.Sprintf("wait %s, then repeat", wait.Round(time.Second)), Err: err}
 		}
 	}
+	return nil
 }
 
 // shellWord quotes a word for a shell where it needs it.
