@@ -102,7 +102,7 @@ func (p *pack) await() firedrill.Action {
 		Doc: "Wait until a watch sees the damage (red) or the service is healthy again (green) and stays so. Running out of time fails and names the probes that stand in the way."},
 		func(ctx context.Context, call firedrill.Call, in awaitIn) (action.Result[awaitOut], error) {
 			var res action.Result[awaitOut]
-			w, err := findWatch(name, call, in.Watch)
+			w, err := findWatch(ctx, name, call, in.Watch)
 			if err != nil {
 				return res, err
 			}
@@ -126,13 +126,23 @@ func (p *pack) await() firedrill.Action {
 		})
 }
 
-func findWatch(op string, call firedrill.Call, name string) (*watching, error) {
-	o, ok := call.Observers.Get(name)
-	w, is := o.(*watching)
-	if !ok || !is {
-		return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "watch " + name, Detail: "does not run", Remedy: "start it with http.watch"}
+// findWatch gives a running watch. When a run is resumed its watches are started
+// again beside the steps that are redone, so it waits for a while.
+func findWatch(ctx context.Context, op string, call firedrill.Call, name string) (*watching, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		if o, ok := call.Observers.Get(name); ok {
+			if w, ok := o.(*watching); ok {
+				return w, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "watch " + name, Detail: "does not run", Remedy: "start it with http.watch"}
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return w, nil
 }
 
 type unwatchIn struct {
@@ -148,9 +158,9 @@ func (p *pack) unwatch() firedrill.Action {
 	const name = "http.unwatch"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
 		Doc: "End a watch and give what it saw in all."},
-		func(_ context.Context, call firedrill.Call, in unwatchIn) (action.Result[unwatchOut], error) {
+		func(ctx context.Context, call firedrill.Call, in unwatchIn) (action.Result[unwatchOut], error) {
 			var res action.Result[unwatchOut]
-			w, err := findWatch(name, call, in.Watch)
+			w, err := findWatch(ctx, name, call, in.Watch)
 			if err != nil {
 				return res, err
 			}
