@@ -269,7 +269,11 @@ func (l *Live) draw() {
 	for _, a := range l.running {
 		parts = append(parts, a.line(l.now()))
 	}
-	text := fmt.Sprintf("  %-*s%s", LabelWidth-2, l.phase, strings.Join(parts, " · "))
+	label := "  " + string(l.phase)
+	if l.phase == "" { // no drill yet: a fetch, a deploy
+		label = l.running[0].step
+	}
+	text := fmt.Sprintf("%-*s%s", LabelWidth, label, strings.Join(parts, " · "))
 	if r := []rune(text); len(r) >= l.page.Width {
 		text = string(r[:l.page.Width-2]) + "…"
 	}

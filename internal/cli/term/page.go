@@ -96,6 +96,9 @@ func (p *Page) write(s string) {
 }
 
 func (p *Page) format(style Style, label, text string) string {
+	if label == "" && text == "" {
+		return "\n"
+	}
 	lines := wrap(text, p.Width-LabelWidth)
 	pad := max(1, LabelWidth-utf8.RuneCountInString(label))
 	var b strings.Builder
