@@ -66,3 +66,13 @@ func TestErrorsCarryKindAndRemedy(t *testing.T) {
 		t.Error("exit statuses")
 	}
 }
+
+func TestTheNearestNameIsFound(t *testing.T) {
+	t.Parallel()
+	names := []string{"d1-pitr", "worker-rollback", "Größe"}
+	for given, want := range map[string]string{"d1-pit": "d1-pitr", "D1-PITR": "d1-pitr", "grösse": "Größe", "completely else": "", "worker-rolback": "worker-rollback"} {
+		if got := Nearest(given, names); got != want {
+			t.Errorf("%s: %q, want %q", given, got, want)
+		}
+	}
+}

@@ -2,9 +2,10 @@ package expr
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"firedrill"
 )
 
 // maxDepth bounds how deep an expression is nested.
@@ -249,12 +250,7 @@ func article(k Kind) string {
 
 // suggest names the nearest of names.
 func suggest(given string, names []string) string {
-	best, distance := "", 1+len(given)/2
-	for _, n := range names {
-		if d := editDistance(given, n); d < distance {
-			best, distance = n, d
-		}
-	}
+	best := firedrill.Nearest(given, names)
 	switch {
 	case best != "":
 		return fmt.Sprintf(" (did you mean %q?)", best)
@@ -262,25 +258,4 @@ func suggest(given string, names []string) string {
 		return fmt.Sprintf(" (there are: %v)", names)
 	}
 	return ""
-}
-
-// editDistance counts the letters to insert, remove or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = slices.Min([]int{cost, row[j] + 1, diagonal + 1})
-		}
-	}
-	return row[len(b)]
 }

@@ -223,14 +223,9 @@ func structFields(t reflect.Type) []field {
 	return fields
 }
 
-// nearest suggests the name that was probably meant.
+// nearest suggests the name that was probably meant, or lists what there is.
 func nearest(given string, names []string) string {
-	best, distance := "", 1+len(given)/2
-	for _, n := range names {
-		if d := editDistance(given, n); d < distance {
-			best, distance = n, d
-		}
-	}
+	best := firedrill.Nearest(given, names)
 	switch {
 	case best != "":
 		return fmt.Sprintf("did you mean %q?", best)
@@ -238,25 +233,4 @@ func nearest(given string, names []string) string {
 		return "there are: " + strings.Join(names, ", ")
 	}
 	return ""
-}
-
-// editDistance counts the letters to insert, remove or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -96,7 +96,7 @@ func (c *Client) databaseByName(ctx context.Context, op, name string, tell func(
 		names = append(names, db.Name)
 	}
 	remedy := "the account has no database; check the account id"
-	if n := nearest(name, names); n != "" {
+	if n := firedrill.Nearest(name, names); n != "" {
 		remedy = fmt.Sprintf("did you mean %q? The account has %d databases", n, len(names))
 	}
 	return nil, &firedrill.Error{Op: op, Kind: firedrill.KindNotFound, Target: "database " + name, Detail: "does not exist in the account", Remedy: remedy}

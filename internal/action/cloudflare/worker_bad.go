@@ -27,11 +27,7 @@ func (p *pack) workerUploadBad() firedrill.Action {
 		Doc: "Upload a bad version of a Worker, without deploying it: the deployed modules, byte-identical, behind a generated one whose route answers drill-bad-deploy. Every binding comes from the recorded version."},
 		func(ctx context.Context, call firedrill.Call, in workerUploadIn) (action.Result[workerUploadOut], error) {
 			var res action.Result[workerUploadOut]
-			s, err := p.script(call, name, in.Worker)
-			if err != nil {
-				return res, err
-			}
-			pin, err := readPin(name, in.Pinned, in.Worker)
+			s, pin, err := p.recorded(call, name, in.Worker, in.Pinned)
 			if err != nil {
 				return res, err
 			}
@@ -79,11 +75,7 @@ func (p *pack) workerDeployBad() firedrill.Action {
 		Doc: "The disaster: deploy the bad version to all traffic. Refused if anybody deployed since the Worker was recorded."},
 		func(ctx context.Context, call firedrill.Call, in workerSplitIn) (action.Result[workerUploadOut], error) {
 			var res action.Result[workerUploadOut]
-			s, err := p.script(call, name, in.Worker)
-			if err != nil {
-				return res, err
-			}
-			pin, err := readPin(name, in.Pinned, in.Worker)
+			s, pin, err := p.recorded(call, name, in.Worker, in.Pinned)
 			if err != nil {
 				return res, err
 			}
@@ -135,11 +127,7 @@ func (p *pack) workerRollback() firedrill.Action {
 		}},
 		func(ctx context.Context, call firedrill.Call, in workerRollbackIn) (action.Result[workerRollbackOut], error) {
 			var res action.Result[workerRollbackOut]
-			s, err := p.script(call, name, in.Worker)
-			if err != nil {
-				return res, err
-			}
-			pin, err := readPin(name, in.Pinned, in.Worker)
+			s, pin, err := p.recorded(call, name, in.Worker, in.Pinned)
 			if err != nil {
 				return res, err
 			}

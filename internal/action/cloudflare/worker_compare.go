@@ -22,11 +22,7 @@ func (p *pack) workerCompare() firedrill.Action {
 		Doc: "Compare what serves with what was recorded: the split, the modules byte by byte, bindings and secrets by name, type and target, and the script's settings."},
 		func(ctx context.Context, call firedrill.Call, in workerSplitIn) (action.Result[workerCompareOut], error) {
 			var res action.Result[workerCompareOut]
-			s, err := p.script(call, name, in.Worker)
-			if err != nil {
-				return res, err
-			}
-			pin, err := readPin(name, in.Pinned, in.Worker)
+			s, pin, err := p.recorded(call, name, in.Worker, in.Pinned)
 			if err != nil {
 				return res, err
 			}
@@ -126,11 +122,7 @@ func (p *pack) workerDefuse() firedrill.Action {
 		Doc: "Leave no landmine: while the drill's bad version is the newest, `wrangler secret put` refuses and `versions secret put` would copy it. Upload a clean copy of the recorded version and deploy it in its place. Every part looks first what is there, so it can be done again."},
 		func(ctx context.Context, call firedrill.Call, in workerSplitIn) (action.Result[workerDefuseOut], error) {
 			var res action.Result[workerDefuseOut]
-			s, err := p.script(call, name, in.Worker)
-			if err != nil {
-				return res, err
-			}
-			pin, err := readPin(name, in.Pinned, in.Worker)
+			s, pin, err := p.recorded(call, name, in.Worker, in.Pinned)
 			if err != nil {
 				return res, err
 			}

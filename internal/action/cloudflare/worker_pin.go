@@ -194,6 +194,16 @@ func wranglerSplit(split []share) string {
 	return strings.Join(parts, " ")
 }
 
+// recorded gives the Worker of a call and what worker.pin recorded about it.
+func (p *pack) recorded(call firedrill.Call, op, worker, file string) (script, pinned, error) {
+	s, err := p.script(call, op, worker)
+	if err != nil {
+		return s, pinned{}, err
+	}
+	pin, err := readPin(op, file, worker)
+	return s, pin, err
+}
+
 func splitText(split []share) string {
 	parts := make([]string, len(split))
 	for i, s := range split {
