@@ -115,12 +115,12 @@ func Start(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.servers = append(s.servers, newServer(apiListener, nil))
+	s.servers = append(s.servers, newServer(apiListener))
 	frontListener, err := listen(cfg.Front, "--front")
 	if err != nil {
 		return nil, err
 	}
-	s.servers = append(s.servers, newServer(frontListener, nil))
+	s.servers = append(s.servers, newServer(frontListener))
 	spool := filepath.Join(cfg.StateDir, "spool")
 	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
 		return nil, &Error{"start the sandbox", KindStorage, spool, "free the folder, or name another with --state", err}
@@ -209,7 +209,7 @@ type server struct {
 	done     chan error
 }
 
-func newServer(l net.Listener, _ http.Handler) *server { return &server{listener: l} }
+func newServer(l net.Listener) *server { return &server{listener: l} }
 
 func (s *server) addr() string { return s.listener.Addr().String() }
 
