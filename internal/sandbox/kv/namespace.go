@@ -1,0 +1,124 @@
+package kv
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+
+	_ "modernc.org/sqlite" // the database driver "sqlite"
+)
+
+const schema = `
+CREATE TABLE IF NOT EXISTS entries (
+  key BLOB PRIMARY KEY,
+  expiration INTEGER,
+  metadata BLOB,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_expiration ON entries(expiration) WHERE expiration IS NOT NULL;
+`
+
+// The statements of a namespace. An expired entry is as good as gone.
+const (
+	sqlGet    = "SELECT value, metadata, coalesce(expiration, 0) FROM entries WHERE key = ?1 AND (expiration IS NULL OR expiration > ?2)"
+	sqlPut    = "INSERT INTO entries(key, expiration, metadata, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET expiration = ?2, metadata = ?3, value = ?4"
+	sqlDelete = "DELETE FROM entries WHERE key = ?1"
+	sqlExpire = "DELETE FROM entries WHERE expiration <= ?1"
+	sqlList   = "SELECT key, metadata, coalesce(expiration, 0) FROM entries WHERE key >= ?1 AND key < ?2 AND (expiration IS NULL OR expiration > ?3) ORDER BY key LIMIT ?4"
+	sqlCount  = "SELECT count(*), coalesce(sum(length(value)), 0) FROM entries WHERE expiration IS NULL OR expiration > ?1"
+)
+
+// readers is how many reads of one namespace run at the same time.
+const readers = 4
+
+// namespace is one namespace; its files are opened when it is first used.
+type namespace struct {
+	Namespace
+	path string
+
+	once    sync.Once
+	openErr error
+	read    *sql.DB
+	write   *sql.DB
+	get     *sql.Stmt
+	list    *sql.Stmt
+	writes  chan *write
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// open prepares the namespace. A failure stays: what cannot be opened now
+// would be no better later, and a second try could overlap the first.
+func (n *namespace) open(ctx context.Context) error {
+	n.once.Do(func() { n.openErr = n.prepare(context.WithoutCancel(ctx)) })
+	return n.openErr
+}
+
+func (n *namespace) prepare(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open KV namespace %s: %w", n.ID, errors.Join(err, closeDB(n.read), closeDB(n.write)))
+		}
+	}()
+	// Created here, so that it is private from its first byte.
+	f, err := os.OpenFile(n.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if n.write, err = openDB(n.path, 1, "cache_size(-16000)"); err != nil {
+		return err
+	}
+	if _, err = n.write.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if n.read, err = openDB(n.path, readers, "query_only(ON)"); err != nil {
+		return err
+	}
+	if n.get, err = n.read.PrepareContext(ctx, sqlGet); err != nil {
+		return err
+	}
+	if n.list, err = n.read.PrepareContext(ctx, sqlList); err != nil {
+		return err
+	}
+	n.writes, n.stop, n.stopped = make(chan *write), make(chan struct{}), make(chan struct{})
+	go n.writer()
+	return nil
+}
+
+func openDB(path string, conns int, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}, pragmas...), "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+func closeDB(db *sql.DB) error {
+	if db == nil {
+		return nil
+	}
+	return db.Close()
+}
+
+// close ends the namespace; writes that are queued end with an error.
+func (n *namespace) close() error {
+	n.once.Do(func() { n.openErr = errClosed })
+	if n.openErr != nil {
+		return nil // nothing is open
+	}
+	close(n.stop)
+	<-n.stopped
+	return errors.Join(n.get.Close(), n.list.Close(), n.read.Close(), n.write.Close())
+}
+
+var errClosed = errors.New("the KV namespace is closed")
