@@ -302,6 +302,7 @@ func TestAPlaceLearnsLateOfAWriteElsewhere(t *testing.T) {
 	if v, _ := get(t, s, id, "k", kv.Workers); v != "1" {
 		t.Errorf("elsewhere after the lag: %q", v)
 	}
+	get(t, s, id, "k", kv.API)
 	if err := s.DeleteKeys(context.Background(), id, kv.Workers, []string{"k"}); err != nil {
 		t.Fatal(err)
 	}
