@@ -167,7 +167,7 @@ func Reset(dir string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // closing gives the lock back, whatever it says
-	for _, name := range []string{"d1", "workers", "spool", identityFile, endpointFile, lockFile} {
+	for _, name := range []string{"d1", "kv", "workers", "spool", identityFile, endpointFile, lockFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return &Error{"reset the sandbox", KindStorage, dir, "remove the folder by hand", err}
 		}

@@ -10,6 +10,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 
 	"firedrill/internal/sandbox/api"
 	"firedrill/internal/sandbox/d1"
+	"firedrill/internal/sandbox/kv"
 	"firedrill/internal/sandbox/workers"
 )
 
@@ -43,8 +45,11 @@ type Config struct {
 	Front    string // address of the Workers; empty: [DefaultFront]
 	Workerd  string // path of the binary
 	Now      func() time.Time
-	Log      *slog.Logger
-	Logs     io.Writer // what the Workers print; nil drops it
+	// KVLag is how late the API and the Workers learn of each other's writes
+	// to KV; 0: at once.
+	KVLag time.Duration
+	Log   *slog.Logger
+	Logs  io.Writer // what the Workers print; nil drops it
 	// Trace is told about every call of the API; nil: nobody.
 	Trace func(api.Call)
 }
@@ -55,6 +60,7 @@ type Sandbox struct {
 	identity identity
 	lock     *os.File
 	db       *d1.Store
+	kv       *kv.Store
 	workers  *workers.Manager
 	servers  []*server
 	started  time.Time
@@ -128,12 +134,15 @@ func Start(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 	if s.db, err = d1.Open(ctx, d1.Options{Dir: filepath.Join(cfg.StateDir, "d1"), Now: cfg.Now, Log: cfg.Log}); err != nil {
 		return nil, &Error{"start the sandbox", KindStorage, "its databases", "use the version that wrote them, or: firedrill sandbox reset", err}
 	}
-	s.workers, err = workers.Open(ctx, workers.Options{Dir: filepath.Join(cfg.StateDir, "workers"), Workerd: cfg.Workerd, D1: s.db,
+	if s.kv, err = kv.Open(kv.Options{Dir: filepath.Join(cfg.StateDir, "kv"), Now: cfg.Now, Random: rand.Reader, Log: cfg.Log, Lag: cfg.KVLag}); err != nil {
+		return nil, &Error{"start the sandbox", KindStorage, "its KV namespaces", "use the version that wrote them, or: firedrill sandbox reset", err}
+	}
+	s.workers, err = workers.Open(ctx, workers.Options{Dir: filepath.Join(cfg.StateDir, "workers"), Workerd: cfg.Workerd, D1: s.db, KV: s.kv,
 		Subdomain: Subdomain, Now: cfg.Now, Log: cfg.Log, Logs: cfg.Logs})
 	if err != nil {
 		return nil, &Error{"start the sandbox", KindWorkers, "its Workers", "see the log; firedrill sandbox reset begins anew", err}
 	}
-	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, Workers: api.NewWorkersAPI(s.workers, cfg.Log),
+	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, KV: s.kv, Workers: api.NewWorkersAPI(s.workers, cfg.Log),
 		Base: func() string { return "http://" + apiListener.Addr().String() }, Spool: spool, Now: cfg.Now, Log: cfg.Log, Trace: cfg.Trace}), cfg.Log)
 	s.servers[1].serve(s.workers.Front(), cfg.Log)
 	if err := writeEndpoint(cfg.StateDir, s.Endpoint()); err != nil {
@@ -159,6 +168,9 @@ func (s *Sandbox) close(ctx context.Context) error {
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
+	}
+	if s.kv != nil {
+		errs = append(errs, s.kv.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, removeEndpoint(s.cfg.StateDir), s.lock.Close())

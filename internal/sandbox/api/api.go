@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"firedrill/internal/sandbox/d1"
+	"firedrill/internal/sandbox/kv"
 )
 
 // Prefix is where the API begins.
@@ -37,6 +38,7 @@ type Config struct {
 	Account string // id, 32 hexadecimal digits
 	Token   string
 	D1      *d1.Store
+	KV      *kv.Store
 	Workers *WorkersAPI
 	// Base is the address of the API as clients see it, for the addresses of
 	// uploads and downloads; http://host:port without a path.
@@ -95,8 +97,9 @@ type page struct {
 // answer is what a handler gives back.
 type answer struct {
 	result any
-	info   *page
+	info   any    // result_info: a page or cursors
 	raw    []byte // instead of an envelope
+	done   bool   // the handler has answered itself
 }
 
 type handler func(*Server, request) (answer, error)
@@ -110,7 +113,7 @@ type route struct {
 
 func routes() []route {
 	const b = "accounts/*/d1/database"
-	return []route{
+	return append(kvRoutes(), []route{
 		{"GET", "user/tokens/verify", (*Server).verifyToken},
 		{"GET", "accounts/*/tokens/verify", (*Server).verifyToken},
 		{"GET", "user", (*Server).user},
@@ -118,7 +121,6 @@ func routes() []route {
 		{"GET", "accounts/*", (*Server).account},
 		{"GET", "memberships", (*Server).memberships},
 		{"POST", "graphql", (*Server).graphql},
-		{"GET", "accounts/*/storage/kv/namespaces", (*Server).noNamespaces},
 
 		{"POST", b, (*Server).createDatabase},
 		{"GET", b, (*Server).listDatabases},
@@ -132,7 +134,7 @@ func routes() []route {
 		{"POST", b + "/*/time_travel/restore", (*Server).restore},
 		{"POST", b + "/*/import", (*Server).importSQL},
 		{"POST", b + "/*/export", (*Server).exportSQL},
-	}
+	}...)
 }
 
 // ServeHTTP answers one call. A defect of ours becomes an answer and a line in
@@ -198,7 +200,7 @@ func segments(escaped string) ([]string, error) {
 	if !ok {
 		return nil, &Error{http.StatusNotFound, 7003, "Could not route: the API begins at " + Prefix}
 	}
-	parts := strings.Split(rest, "/")
+	parts := joinKey(strings.Split(rest, "/"))
 	for i, p := range parts {
 		d, err := url.PathUnescape(p)
 		if err != nil {
@@ -230,6 +232,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, a answer, err er
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
+	case a.done:
 	case a.raw != nil:
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(a.raw) // the client may be gone
@@ -245,10 +248,13 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, a answer, err er
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var own *Error
 	var db *d1.Error
+	var keys *kv.Error
 	switch {
 	case errors.As(err, &own):
 	case errors.As(err, &db):
 		own = &Error{db.Status, db.Code, db.Message}
+	case errors.As(err, &keys):
+		own = &Error{keys.Status, int(keys.Code), keys.Message}
 	case r.Context().Err() != nil:
 		own = &Error{499, 10001, "The client went away"}
 	default:
@@ -331,5 +337,5 @@ func paged[T any](q request, all []T, perPage int) (answer, error) {
 	}
 	from := min((at-1)*size, len(all))
 	to := min(from+size, len(all))
-	return answer{result: all[from:to:to], info: &page{at, size, to - from, len(all), (len(all) + size - 1) / size}}, nil
+	return answer{result: all[from:to:to], info: page{at, size, to - from, len(all), (len(all) + size - 1) / size}}, nil
 }

@@ -38,7 +38,3 @@ func (s *Server) memberships(q request) (answer, error) {
 func (s *Server) graphql(request) (answer, error) {
 	return answer{raw: []byte(`{"data":{"viewer":{"accounts":[{"d1AnalyticsAdaptiveGroups":[{"sum":{"readQueries":0,"writeQueries":0,"rowsRead":0,"rowsWritten":0}}],"r2StorageAdaptiveGroups":[]}]}},"errors":null}`)}, nil
 }
-
-// noNamespaces is the empty list that `wrangler delete` looks through; KV has
-// not moved in yet.
-func (s *Server) noNamespaces(q request) (answer, error) { return paged(q, []any{}, 20) }

@@ -10,6 +10,7 @@ const (
 	CodeNoWorker          Code = 10007 // there is no such Worker
 	CodeInvalid           Code = 10021 // the script or its metadata is not valid
 	CodeTooLarge          Code = 10027
+	CodeNoNamespace       Code = 10041 // a KV binding without a namespace
 	CodeNoSecret          Code = 10056
 	CodeInherit           Code = 10057 // an inherited binding does not exist
 	CodeBadRequest        Code = 10026 // the request itself is malformed

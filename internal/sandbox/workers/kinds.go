@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"firedrill/internal/sandbox/d1"
+	"firedrill/internal/sandbox/kv"
 	"firedrill/internal/sandbox/workers/binding"
 	"firedrill/internal/sandbox/workers/workerd"
 )
@@ -18,6 +19,7 @@ const (
 	typeJSON      = "json"
 	typeSecret    = "secret_text"
 	typeD1        = "d1"
+	typeKV        = "kv_namespace"
 	typeService   = "service"
 	typeMetadata  = "version_metadata"
 	typeInherit   = "inherit" // only in uploads: stands for a binding of another version
@@ -63,6 +65,13 @@ func kinds() map[string]kind {
 			show: func(b Binding) map[string]any {
 				return map[string]any{"id": b.DatabaseID, "database_id": b.DatabaseID}
 			},
+		},
+		typeKV: {
+			check: checkKV,
+			config: func(c *composer, _ Version, b Binding) workerd.Binding {
+				return workerd.Binding{Name: b.Name, KV: &workerd.ServiceRef{Service: c.external(binding.KindKV, b.NamespaceID)}}
+			},
+			show: func(b Binding) map[string]any { return map[string]any{"namespace_id": b.NamespaceID} },
 		},
 		typeService: {
 			check:  checkService,
@@ -128,6 +137,18 @@ func checkD1(ctx context.Context, m *Manager, op, script string, b UploadBinding
 		return fmt.Errorf("%s %s: look for database %s: %w", op, script, b.DatabaseID, err)
 	}
 	return nil
+}
+
+func checkKV(_ context.Context, m *Manager, op, script string, b UploadBinding) error {
+	if m.opt.KV == nil {
+		return refuse(op, script, CodeUnsupported, "binding %s is a KV namespace, and this sandbox runs without KV", b.Name)
+	}
+	_, err := m.opt.KV.Namespace(b.NamespaceID)
+	var refused *kv.Error
+	if errors.As(err, &refused) {
+		return refuse(op, script, CodeNoNamespace, "KV namespace '%s' is not valid.", b.NamespaceID)
+	}
+	return err
 }
 
 func configD1(c *composer, _ Version, b Binding) workerd.Binding {

@@ -20,9 +20,12 @@ type Binding struct {
 	Text       string          `json:"text,omitempty"`
 	JSON       json.RawMessage `json:"json,omitempty"`
 	DatabaseID string          `json:"database_id,omitempty"`
-	Service    string          `json:"service,omitempty"`
-	Environ    string          `json:"environment,omitempty"`
-	Entrypoint string          `json:"entrypoint,omitempty"`
+	// NamespaceID is the id of a KV namespace, or of the namespace of a Durable
+	// Object class.
+	NamespaceID string `json:"namespace_id,omitempty"`
+	Service     string `json:"service,omitempty"`
+	Environ     string `json:"environment,omitempty"`
+	Entrypoint  string `json:"entrypoint,omitempty"`
 	// Sealed is the encrypted Text of a stored secret.
 	Sealed []byte `json:"sealed,omitempty"`
 }

@@ -29,6 +29,9 @@ type Options struct {
 	Workerd string
 	// D1 answers the database bindings.
 	D1 binding.Databases
+	// KV answers the bindings of KV namespaces; without it such bindings are
+	// refused.
+	KV binding.Namespaces
 	// Subdomain is the account's part of NAME.<subdomain>.workers.dev; empty
 	// means "sandbox".
 	Subdomain string
@@ -134,9 +137,7 @@ func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
 	if m.run, err = runFolder(opt.Dir); err != nil {
 		return nil, err
 	}
-	if m.bind, err = binding.Listen(ctx, m.bindSocket(), map[string]binding.Backend{
-		binding.KindD1: binding.D1{DB: opt.D1},
-	}, opt.Log); err != nil {
+	if m.bind, err = binding.Listen(ctx, m.bindSocket(), backends(opt), opt.Log); err != nil {
 		return nil, err
 	}
 	m.sup, err = workerd.NewSupervisor(workerd.Options{
@@ -159,6 +160,15 @@ func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// backends are the services that answer bindings.
+func backends(opt Options) map[string]binding.Backend {
+	all := map[string]binding.Backend{binding.KindD1: binding.D1{DB: opt.D1}}
+	if opt.KV != nil {
+		all[binding.KindKV] = binding.KV{Namespaces: opt.KV, Now: opt.Now}
+	}
+	return all
 }
 
 // Front is the handler through which the Workers are reached: by the host

@@ -77,6 +77,7 @@ type Binding struct {
 	JSON    *string
 	Service *ServiceRef
 	Wrapped *Wrapped
+	KV      *ServiceRef // a KV namespace behind a service
 }
 
 // ServiceRef names a service, and an exported entry point other than the
@@ -184,6 +185,8 @@ func (w *writer) bindings(list []Binding) {
 				w.raw(", entrypoint = ").str(b.Service.Entrypoint)
 			}
 			w.raw(")")
+		case b.KV != nil:
+			w.raw(", kvNamespace = ").str(b.KV.Service)
 		case b.Wrapped != nil:
 			w.raw(", wrapped = (moduleName = ").str(b.Wrapped.Module).raw(", innerBindings = ")
 			w.bindings(b.Wrapped.Inner)
