@@ -111,13 +111,18 @@ func TestUploadsThatCannotRunAreRefusedAndChangeNothing(t *testing.T) {
 		"python": {mod(func(u *workers.Upload) {
 			u.Modules = append(u.Modules, workers.Module{Name: "a.py", ContentType: "text/x-python"})
 		}), workers.CodeUnsupported, "Python"},
-		"kv":       {js("export default {}", bind("KV", "kv_namespace", nil)), workers.CodeUnsupported, `"kv_namespace"`},
-		"no id":    {js("export default {}", bind("DB", "d1", nil)), workers.CodeInvalid, "binding DB of type d1 must have a valid `id` specified"},
-		"no db":    {js("export default {}", bind("DB", "d1", func(u *workers.UploadBinding) { u.DatabaseID = "nope" })), workers.CodeNoDatabase, "nope"},
-		"inherit":  {js("export default {}", bind("Q", "inherit", nil)), workers.CodeInherit, "inherit binding 'Q' is invalid"},
-		"twice":    {js("export default {}", text("A", "1"), text("A", "2")), workers.CodeInvalid, "given twice"},
-		"migrated": {mod(func(u *workers.Upload) { u.Metadata.Migrations = json.RawMessage(`{"new_tag":"v1"}`) }), workers.CodeUnsupported, "Durable Object"},
-		"assets":   {mod(func(u *workers.Upload) { u.Metadata.Assets = json.RawMessage(`{"jwt":"x"}`) }), workers.CodeUnsupported, "static assets"},
+		"queue":   {js("export default {}", bind("Q", "queue", nil)), workers.CodeUnsupported, `"queue"`},
+		"kv":      {js("export default {}", bind("KV", "kv_namespace", nil)), workers.CodeUnsupported, "without KV"},
+		"unknown": {js("export default {}", bind("Q", "zork", nil)), workers.CodeUnsupported, `"zork"`},
+		"object":  {js("export default {}", bind("O", "durable_object_namespace", func(u *workers.UploadBinding) { u.ClassName = "Counter" })), workers.CodeNoClass, "Counter"},
+		"no id":   {js("export default {}", bind("DB", "d1", nil)), workers.CodeInvalid, "binding DB of type d1 must have a valid `id` specified"},
+		"no db":   {js("export default {}", bind("DB", "d1", func(u *workers.UploadBinding) { u.DatabaseID = "nope" })), workers.CodeNoDatabase, "nope"},
+		"inherit": {js("export default {}", bind("Q", "inherit", nil)), workers.CodeInherit, "inherit binding 'Q' is invalid"},
+		"twice":   {js("export default {}", text("A", "1"), text("A", "2")), workers.CodeInvalid, "given twice"},
+		"migrated": {mod(func(u *workers.Upload) {
+			u.Metadata.Migrations = json.RawMessage(`{"new_tag":"v1","new_classes":["C"]}`)
+		}), workers.CodeClassNotExported, "'C'"},
+		"assets": {mod(func(u *workers.Upload) { u.Metadata.Assets = json.RawMessage(`{"jwt":"x"}`) }), workers.CodeUnsupported, "static assets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := b.Put(t.Context(), "w", c.up)

@@ -11,24 +11,38 @@ import (
 
 // program is a version with its files: what a process runs.
 type program struct {
-	version Version
+	member
 	modules []Module
+}
+
+// member is a version with its Worker's Durable Object classes.
+type member struct {
+	version    Version
+	namespaces []Namespace
 }
 
 // composer builds the configuration of one process.
 type composer struct {
-	socket   string          // of the binding server
-	present  map[string]bool // scripts that run in this process
-	services []workerd.Service
-	known    map[string]bool // names in services
+	socket     string          // of the binding server
+	objects    string          // folder of the objects' storage; empty: in memory
+	present    map[string]bool // scripts that run in this process
+	namespaces []Namespace     // classes that run in this process
+	services   []workerd.Service
+	extensions []workerd.Module
+	known      map[string]bool // names in services
 }
 
 // compose returns the configuration that runs programs side by side, so that
-// they can call each other.
-func compose(socket string, programs []program) (workerd.Config, error) {
-	c := &composer{socket: socket, present: map[string]bool{}, known: map[string]bool{}}
+// they can call each other. What Durable Objects store goes into the folder
+// objects, or stays in memory when that is empty.
+func compose(socket, objects string, programs []program) (workerd.Config, error) {
+	c := &composer{socket: socket, objects: objects, present: map[string]bool{}, known: map[string]bool{}}
 	for _, p := range programs {
 		c.present[p.version.Script] = true
+		c.namespaces = append(c.namespaces, p.namespaces...)
+	}
+	if objects != "" && len(c.namespaces) > 0 {
+		c.add(workerd.Service{Name: diskService, Disk: objects})
 	}
 	for _, p := range programs {
 		w, err := c.program(p)
@@ -37,8 +51,12 @@ func compose(socket string, programs []program) (workerd.Config, error) {
 		}
 		c.add(workerd.Service{Name: p.version.Script, Worker: w})
 	}
-	return workerd.Config{Services: c.services}, nil
+	return workerd.Config{Services: c.services, Extensions: c.extensions}, nil
 }
+
+// diskService is the service that stores what Durable Objects store. No Worker
+// can have a name with a colon.
+const diskService = "disk:objects"
 
 func (c *composer) add(s workerd.Service) {
 	if !c.known[s.Name] {
@@ -74,6 +92,24 @@ func (c *composer) worker(script, entrypoint string) workerd.ServiceRef {
 	return workerd.ServiceRef{Service: name}
 }
 
+// class names the class behind a binding to Durable Objects. The id counts: the
+// class may have another name or be with another Worker by now. One that is not
+// in this process is replaced by a class that says so.
+func (c *composer) class(b Binding) workerd.ClassRef {
+	if n, ok := byID(c.namespaces, b.NamespaceID); ok {
+		return workerd.ClassRef{Service: n.Script, Class: n.Class}
+	}
+	name := "missing-class:" + b.NamespaceID
+	text := fmt.Sprintf("The Durable Object class %q, to which the binding %s leads, does not exist.", b.ClassName, b.Name)
+	c.add(workerd.Service{Name: name, Worker: &workerd.Worker{
+		Modules: []workerd.Module{{Name: "missing.js", Kind: workerd.ESModule,
+			Body: []byte("export class Missing { fetch() { throw new Error(" + jsString(text) + "); } }\nexport default {};")}},
+		CompatibilityDate: oldestDate,
+		Classes:           []workerd.Class{{Name: "Missing", Key: b.NamespaceID}},
+	}})
+	return workerd.ClassRef{Service: name, Class: "Missing"}
+}
+
 // oldestDate is the compatibility date of a Worker that names none.
 const oldestDate = "2021-11-02"
 
@@ -84,9 +120,14 @@ func (c *composer) program(p program) (*workerd.Worker, error) {
 	if w.CompatibilityDate == "" {
 		w.CompatibilityDate = oldestDate
 	}
-	known := kinds()
+	for _, n := range p.namespaces {
+		w.Classes = append(w.Classes, workerd.Class{Name: n.Class, Key: n.ID, SQLite: n.SQLite})
+	}
+	if c.objects != "" {
+		w.Storage = diskService
+	}
 	for _, b := range v.Bindings {
-		k, ok := known[b.Type]
+		k, ok := kindOf(b)
 		if !ok {
 			return nil, fmt.Errorf("version %s of Worker %s has a binding of type %q, which this sandbox cannot run", v.ID, v.Script, b.Type)
 		}
@@ -139,25 +180,19 @@ func moduleKind(contentType string) (kind workerd.ModuleKind, load bool) {
 	return "", false
 }
 
-// targets lists the scripts that a version's service bindings lead to.
-func (v Version) targets() []string {
-	var list []string
-	for _, b := range v.Bindings {
-		if b.Type == typeService && !slices.Contains(list, b.Service) {
-			list = append(list, b.Service)
-		}
-	}
-	return list
-}
-
 // processKey names what a process runs: the same key, the same behaviour.
-func processKey(programs []Version, present map[string]bool) string {
+func processKey(members []member, present map[string]bool, owner map[string]string) string {
 	var parts []string
-	for _, v := range programs {
-		parts = append(parts, v.Script+"="+v.ID)
-		for _, t := range v.targets() {
+	for _, m := range members {
+		parts = append(parts, m.version.Script+"="+m.version.ID+classKey(m.namespaces))
+		for _, t := range m.version.targets(owner) {
 			if !present[t] {
 				parts = append(parts, "missing:"+t)
+			}
+		}
+		for _, b := range m.version.Bindings {
+			if b.Type == typeObjects && owner[b.NamespaceID] == "" {
+				parts = append(parts, "missing-class:"+b.NamespaceID)
 			}
 		}
 	}

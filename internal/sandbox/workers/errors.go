@@ -14,6 +14,13 @@ const (
 	CodeNoSecret          Code = 10056
 	CodeInherit           Code = 10057 // an inherited binding does not exist
 	CodeBadRequest        Code = 10026 // the request itself is malformed
+	CodeNoClass           Code = 10061 // a binding to a class that is no Durable Object class
+	CodeClassNotExported  Code = 10070
+	CodeMigrationClass    Code = 10071 // the sandbox's choice
+	CodeClassExists       Code = 10074
+	CodeMigrationTag      Code = 10079
+	CodeNoObjects         Code = 10066 // there is no such Durable Object namespace
+	CodeNoSnapshot        Code = 10067 // the sandbox's own
 	CodeMigrationUpload   Code = 10211 // a migration in a version upload
 	CodeNoServiceTarget   Code = 10143
 	CodeNoDatabase        Code = 10181

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"firedrill/internal/sandbox/d1"
@@ -20,6 +21,7 @@ const (
 	typeSecret    = "secret_text"
 	typeD1        = "d1"
 	typeKV        = "kv_namespace"
+	typeObjects   = "durable_object_namespace"
 	typeService   = "service"
 	typeMetadata  = "version_metadata"
 	typeInherit   = "inherit" // only in uploads: stands for a binding of another version
@@ -28,12 +30,26 @@ const (
 // kind is all that the package knows of one type of binding. Another type is
 // another entry in kinds.
 type kind struct {
-	// check refuses a binding that could not work. It may be nil.
-	check func(ctx context.Context, m *Manager, op, script string, b UploadBinding) error
+	// check refuses a binding that could not work, and fills in what follows
+	// from the rest. It may be nil.
+	check func(ctx context.Context, c checker, b *UploadBinding) error
 	// config translates the binding for workerd.
 	config func(c *composer, v Version, b Binding) workerd.Binding
 	// show is how the API presents it: an object without name and type.
 	show func(b Binding) map[string]any
+}
+
+// checker judges the bindings of one upload.
+type checker struct {
+	m          *Manager
+	op, script string
+	// namespaces are the Durable Object classes as they will be, with the
+	// upload's own migrations.
+	namespaces []Namespace
+}
+
+func (c checker) refuse(code Code, format string, args ...any) error {
+	return refuse(c.op, c.script, code, format, args...)
 }
 
 func kinds() map[string]kind {
@@ -47,9 +63,9 @@ func kinds() map[string]kind {
 			show:   func(Binding) map[string]any { return nil }, // never
 		},
 		typeJSON: {
-			check: func(_ context.Context, _ *Manager, op, script string, b UploadBinding) error {
+			check: func(_ context.Context, c checker, b *UploadBinding) error {
 				if len(b.JSON) == 0 {
-					return refuse(op, script, CodeInvalid, "binding %s of type json must have a value", b.Name)
+					return c.refuse(CodeInvalid, "binding %s of type json must have a value", b.Name)
 				}
 				return nil
 			},
@@ -84,6 +100,20 @@ func kinds() map[string]kind {
 				return m
 			},
 		},
+		typeObjects: {
+			check: checkObjects,
+			config: func(c *composer, _ Version, b Binding) workerd.Binding {
+				ref := c.class(b)
+				return workerd.Binding{Name: b.Name, Objects: &ref}
+			},
+			show: func(b Binding) map[string]any {
+				m := map[string]any{"class_name": b.ClassName, "namespace_id": b.NamespaceID}
+				if b.ScriptName != "" {
+					m["script_name"] = b.ScriptName
+				}
+				return m
+			},
+		},
 		typeMetadata: {
 			config: configMetadata,
 			show:   func(Binding) map[string]any { return nil },
@@ -91,27 +121,38 @@ func kinds() map[string]kind {
 	}
 }
 
-// checkKind refuses what the sandbox cannot run, and what the kind refuses.
-func checkKind(ctx context.Context, m *Manager, op, script string, b UploadBinding) error {
+// kindOf finds the kind of a stored binding.
+func kindOf(b Binding) (kind, bool) {
+	if b.Given != nil {
+		return stub(), true
+	}
 	k, ok := kinds()[b.Type]
-	if !ok {
-		var known []string
-		for t := range kinds() {
-			known = append(known, t)
-		}
-		slices.Sort(known)
-		return refuse(op, script, CodeUnsupported, "binding %s has the type %q, which this sandbox does not have yet; it has %v", b.Name, b.Type, known)
-	}
-	if k.check == nil {
+	return k, ok
+}
+
+// check refuses what the sandbox cannot run, and what the kind refuses.
+func (c checker) check(ctx context.Context, b *UploadBinding) error {
+	k, ok := kinds()[b.Type]
+	switch {
+	case ok && k.check != nil:
+		return k.check(ctx, c, b)
+	case ok:
 		return nil
+	case slices.Contains(c.m.opt.Stubs, b.Type):
+		if b.Given == nil { // else it comes from another version
+			b.Given = b.all
+		}
+		return nil
+	case slices.Contains(Stubs(), b.Type):
+		return c.refuse(CodeUnsupported, "binding %s has the type %q, which this sandbox does not have. To deploy nevertheless, with a stub that refuses every call: firedrill sandbox up --stub %s", b.Name, b.Type, b.Type)
 	}
-	return k.check(ctx, m, op, script, b)
+	return c.refuse(CodeUnsupported, "binding %s has the type %q, which this sandbox does not have; it has %v", b.Name, b.Type, slices.Sorted(maps.Keys(kinds())))
 }
 
 // Show is how the API presents a binding: everything but the text of a secret.
 func (b Binding) Show() map[string]any {
 	out := map[string]any{"name": b.Name, "type": b.Type}
-	if k, ok := kinds()[b.Type]; ok {
+	if k, ok := kindOf(b); ok {
 		for key, v := range k.show(b) {
 			out[key] = v
 		}
@@ -123,30 +164,30 @@ func textConfig(_ *composer, _ Version, b Binding) workerd.Binding {
 	return workerd.Binding{Name: b.Name, Text: &b.Text}
 }
 
-func checkD1(ctx context.Context, m *Manager, op, script string, b UploadBinding) error {
+func checkD1(ctx context.Context, c checker, b *UploadBinding) error {
 	if b.DatabaseID == "" {
 		// wrangler recognises this very text.
-		return refuse(op, script, CodeInvalid, "binding %s of type d1 must have a valid `id` specified", b.Name)
+		return c.refuse(CodeInvalid, "binding %s of type d1 must have a valid `id` specified", b.Name)
 	}
-	db, err := m.opt.D1.Get(ctx, b.DatabaseID)
+	db, err := c.m.opt.D1.Get(ctx, b.DatabaseID)
 	var refused *d1.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == d1.CodeNotFound, err == nil && db.ID != b.DatabaseID:
-		return refuse(op, script, CodeNoDatabase, "D1 binding '%s' references database '%s' which was not found.", b.Name, b.DatabaseID)
+		return c.refuse(CodeNoDatabase, "D1 binding '%s' references database '%s' which was not found.", b.Name, b.DatabaseID)
 	case err != nil:
-		return fmt.Errorf("%s %s: look for database %s: %w", op, script, b.DatabaseID, err)
+		return fmt.Errorf("%s %s: look for database %s: %w", c.op, c.script, b.DatabaseID, err)
 	}
 	return nil
 }
 
-func checkKV(_ context.Context, m *Manager, op, script string, b UploadBinding) error {
-	if m.opt.KV == nil {
-		return refuse(op, script, CodeUnsupported, "binding %s is a KV namespace, and this sandbox runs without KV", b.Name)
+func checkKV(_ context.Context, c checker, b *UploadBinding) error {
+	if c.m.opt.KV == nil {
+		return c.refuse(CodeUnsupported, "binding %s is a KV namespace, and this sandbox runs without KV", b.Name)
 	}
-	_, err := m.opt.KV.Namespace(b.NamespaceID)
+	_, err := c.m.opt.KV.Namespace(b.NamespaceID)
 	var refused *kv.Error
 	if errors.As(err, &refused) {
-		return refuse(op, script, CodeNoNamespace, "KV namespace '%s' is not valid.", b.NamespaceID)
+		return c.refuse(CodeNoNamespace, "KV namespace '%s' is not valid.", b.NamespaceID)
 	}
 	return err
 }
@@ -159,18 +200,36 @@ func configD1(c *composer, _ Version, b Binding) workerd.Binding {
 	}}
 }
 
-func checkService(ctx context.Context, m *Manager, op, script string, b UploadBinding) error {
-	if b.Service == script {
+func checkService(ctx context.Context, c checker, b *UploadBinding) error {
+	if b.Service == c.script {
 		return nil
 	}
-	_, ok, err := m.store.script(ctx, b.Service)
+	_, ok, err := c.m.store.script(ctx, b.Service)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return refuse(op, script, CodeNoServiceTarget,
+		return c.refuse(CodeNoServiceTarget,
 			"Could not resolve service binding '%s'. Target script '%s' not found. Please verify the target script and try again.", b.Name, b.Service)
 	}
+	return nil
+}
+
+// checkObjects finds the class behind the binding. In an upload it is given by
+// its name; what is inherited has the id already.
+func checkObjects(_ context.Context, c checker, b *UploadBinding) error {
+	script := b.ScriptName
+	if script == "" {
+		script = c.script
+	}
+	n, ok := byClass(c.namespaces, script, b.ClassName)
+	if !ok && b.NamespaceID != "" {
+		n, ok = byID(c.namespaces, b.NamespaceID)
+	}
+	if !ok {
+		return c.refuse(CodeNoClass, "Cannot create binding for class '%s' because it is not currently configured to implement Durable Objects. Ensure a --new-class migration has been applied to it.", b.ClassName)
+	}
+	b.NamespaceID = n.ID
 	return nil
 }
 

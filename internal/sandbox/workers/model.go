@@ -26,6 +26,10 @@ type Binding struct {
 	Service     string `json:"service,omitempty"`
 	Environ     string `json:"environment,omitempty"`
 	Entrypoint  string `json:"entrypoint,omitempty"`
+	ClassName   string `json:"class_name,omitempty"`
+	ScriptName  string `json:"script_name,omitempty"` // whose class it is; empty: the Worker's own
+	// Given is all that the upload said of a binding that is stubbed.
+	Given map[string]any `json:"given,omitempty"`
 	// Sealed is the encrypted Text of a stored secret.
 	Sealed []byte `json:"sealed,omitempty"`
 }
@@ -57,6 +61,7 @@ type UploadBinding struct {
 	OldName   string `json:"old_name"`   // inherit: the name in the other version
 	VersionID string `json:"version_id"` // inherit: the other version
 	NoText    bool   `json:"-"`          // a text binding without text
+	all       map[string]any
 }
 
 // UnmarshalJSON notes whether a text was given at all: a binding without content
@@ -66,12 +71,11 @@ func (b *UploadBinding) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(b)); err != nil {
 		return err
 	}
-	b.Sealed = nil // never taken from outside
-	var has struct{ Text *string }
-	if err := json.Unmarshal(data, &has); err != nil {
+	b.Sealed, b.Given = nil, nil // never taken from outside
+	if err := json.Unmarshal(data, &b.all); err != nil {
 		return err
 	}
-	b.NoText = has.Text == nil
+	b.NoText = b.all["text"] == nil
 	if b.DatabaseID == "" {
 		b.DatabaseID = b.ID
 	}
@@ -117,6 +121,9 @@ type Version struct {
 	Handlers           []string          `json:"handlers"`
 	NamedHandlers      []NamedHandler    `json:"named_handlers,omitempty"`
 	StartupMS          int               `json:"startup_ms"`
+	// MigrationTag is the Worker's tag when the version was uploaded: with
+	// another one its classes may not be those that exist.
+	MigrationTag string `json:"migration_tag,omitempty"`
 }
 
 // NamedHandler is an entry point other than the default export.
@@ -152,6 +159,7 @@ type Script struct {
 	PreviewsEnabled bool           `json:"previews_enabled"`
 	Settings        ScriptSettings `json:"settings"`
 	NextNumber      int            `json:"next_number"`
+	MigrationTag    string         `json:"migration_tag,omitempty"`
 }
 
 // Labels of what made a version or deployment, in annotations under

@@ -18,16 +18,18 @@ type live struct {
 	script     Script
 	deployment Deployment
 	versions   []Version // in the order of deployment.Shares
+	namespaces []Namespace
 }
 
 // group is a set of scripts that call each other, and what has to run for them.
 type group struct {
 	route *front.Group
-	runs  map[string][]Version // the wanted processes: combination key -> versions
-	keys  map[string]string    // combination key -> process key
+	runs  map[string][]member // the wanted processes: combination key -> versions
+	keys  map[string]string   // combination key -> process key
 }
 
-// plan divides the scripts into groups that service bindings connect.
+// plan divides the scripts into groups that bindings to services and to Durable
+// Objects connect.
 func plan(all map[string]*live) ([]group, error) {
 	present := map[string]bool{}
 	names := make([]string, 0, len(all))
@@ -36,6 +38,7 @@ func plan(all map[string]*live) ([]group, error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	owner := owners(all)
 	parent := map[string]string{}
 	var root func(string) string
 	root = func(s string) string {
@@ -47,7 +50,7 @@ func plan(all map[string]*live) ([]group, error) {
 	}
 	for _, name := range names {
 		for _, v := range all[name].versions {
-			for _, t := range v.targets() {
+			for _, t := range v.targets(owner) {
 				if present[t] {
 					parent[root(name)] = root(t)
 				}
@@ -65,7 +68,7 @@ func plan(all map[string]*live) ([]group, error) {
 	}
 	var groups []group
 	for _, r := range order {
-		g, err := newGroup(all, members[r], present)
+		g, err := newGroup(all, members[r], present, owner)
 		if err != nil {
 			return nil, err
 		}
@@ -75,25 +78,33 @@ func plan(all map[string]*live) ([]group, error) {
 }
 
 // newGroup lists the combinations of versions that can meet in one request.
-func newGroup(all map[string]*live, members []string, present map[string]bool) (group, error) {
+func newGroup(all map[string]*live, members []string, present map[string]bool, owner map[string]string) (group, error) {
 	g := group{
 		route: &front.Group{Upstreams: map[string]*front.Upstream{}},
-		runs:  map[string][]Version{},
+		runs:  map[string][]member{},
 		keys:  map[string]string{},
 	}
-	combos := [][]Version{nil}
+	combos := [][]member{nil}
+	storing := "" // a member that has Durable Objects
 	for _, name := range members {
 		l := all[name]
+		if len(l.namespaces) > 0 {
+			storing = name
+		}
 		split := front.Split{Script: name}
-		var next [][]Version
+		var next [][]member
 		for i, v := range l.versions {
 			split.Shares = append(split.Shares, front.Share{Version: v.ID, Percent: l.deployment.Shares[i].Percentage})
 			for _, c := range combos {
-				next = append(next, append(slices.Clone(c), v))
+				next = append(next, append(slices.Clone(c), member{v, l.namespaces}))
 			}
 		}
 		combos = next
 		g.route.Splits = append(g.route.Splits, split)
+	}
+	if len(combos) > 1 && storing != "" {
+		return group{}, refuse("deploy", strings.Join(members, ","), CodeUnsupported,
+			"two versions at once are not possible here: the Worker %q has Durable Objects, and each process that runs a version would own their storage. Deploy one version at 100 %%.", storing)
 	}
 	if len(combos) > maxCombinations {
 		return group{}, refuse("deploy", strings.Join(members, ","), CodeUnsupported,
@@ -101,12 +112,12 @@ func newGroup(all map[string]*live, members []string, present map[string]bool) (
 	}
 	for _, c := range combos {
 		ids := make([]string, len(c))
-		for i, v := range c {
-			ids[i] = v.ID
+		for i, m := range c {
+			ids[i] = m.version.ID
 		}
 		key := front.Key(ids)
 		g.runs[key] = c
-		g.keys[key] = processKey(c, present)
+		g.keys[key] = processKey(c, present, owner)
 	}
 	return g, nil
 }
@@ -117,12 +128,42 @@ type transition struct {
 	live    map[string]*live
 	table   *front.Table
 	started map[string]*instance
+	parked  []*instance     // stopped, so that others could take over their storage
 	wanted  map[string]bool // process keys
+}
+
+// job is a process that has to be started.
+type job struct {
+	key, label string
+	members    []member
+	storage    []string    // ids of the namespaces that it will own
+	displaces  []*instance // those that own some of them now
+	p          *workerd.Process
+}
+
+func (m *Manager) newJob(key string, members []member) *job {
+	j := &job{key: key, members: members}
+	var names []string
+	for _, mem := range members {
+		names = append(names, mem.version.Script)
+		for _, n := range mem.namespaces {
+			j.storage = append(j.storage, n.ID)
+		}
+	}
+	j.label = strings.Join(names, ",")
+	for _, in := range m.instances {
+		if slices.ContainsFunc(in.storage, func(id string) bool { return slices.Contains(j.storage, id) }) {
+			j.displaces = append(j.displaces, in)
+		}
+	}
+	return j
 }
 
 // prepare starts the processes that next needs and that do not run yet. With
 // patience, a process that does not start is tried again later instead of
-// failing the whole. The caller holds m.mu, and calls commit or abort.
+// failing the whole. Where a process takes over the storage of Durable Objects,
+// its predecessor is stopped first, while its requests wait. The caller holds
+// m.mu, and calls commit or abort.
 func (m *Manager) prepare(ctx context.Context, next map[string]*live, patience bool) (*transition, error) {
 	groups, err := plan(next)
 	if err != nil {
@@ -130,47 +171,31 @@ func (m *Manager) prepare(ctx context.Context, next map[string]*live, patience b
 	}
 	t := &transition{m: m, live: next, table: &front.Table{Routes: map[string]*front.Route{}},
 		started: map[string]*instance{}, wanted: map[string]bool{}}
-	type job struct {
-		key, label string
-		versions   []Version
-		p          *workerd.Process
-		start      func(context.Context) (*workerd.Process, error)
-	}
-	var jobs []*job
+	var free, displacing []*job
 	for _, g := range groups {
-		for combo, versions := range g.runs {
+		for combo, members := range g.runs {
 			key := g.keys[combo]
 			if t.wanted[key] {
 				continue
 			}
 			t.wanted[key] = true
-			if m.instances[key] == nil {
-				jobs = append(jobs, &job{key: key, label: label(versions), versions: versions})
+			if m.instances[key] != nil {
+				continue
+			}
+			if j := m.newJob(key, members); len(j.displaces) > 0 {
+				displacing = append(displacing, j)
+			} else {
+				free = append(free, j)
 			}
 		}
 	}
-	eg, egCtx := errgroup.WithContext(ctx)
-	eg.SetLimit(4)
-	for _, j := range jobs {
-		j.start = func(ctx context.Context) (*workerd.Process, error) { return m.startProcess(ctx, j.label, j.versions) }
-		eg.Go(func() (err error) {
-			if j.p, err = j.start(egCtx); err != nil && patience && ctx.Err() == nil {
-				m.log.Error("a deployed Worker does not start", "workers", j.label, "err", err)
-				return nil
-			}
-			return err
-		})
-	}
-	err = eg.Wait()
-	for _, j := range jobs {
-		switch {
-		case err == nil:
-			t.started[j.key] = m.newInstance(j.key, j.label, j.p, j.start)
-		case j.p != nil:
-			j.p.Stop()
-		}
+	err = t.startAll(ctx, free, patience)
+	if err == nil && len(displacing) > 0 {
+		t.park(displacing)
+		err = t.startAll(ctx, displacing, patience)
 	}
 	if err != nil {
+		t.abort()
 		return nil, err
 	}
 	for _, g := range groups {
@@ -186,6 +211,48 @@ func (m *Manager) prepare(ctx context.Context, next map[string]*live, patience b
 		}
 	}
 	return t, nil
+}
+
+// startAll starts processes side by side.
+func (t *transition) startAll(ctx context.Context, jobs []*job, patience bool) error {
+	m := t.m
+	eg, egCtx := errgroup.WithContext(ctx)
+	eg.SetLimit(4)
+	for _, j := range jobs {
+		m.storage.take(j.storage)
+		eg.Go(func() (err error) {
+			if j.p, err = m.startProcess(egCtx, j.label, j.members); err != nil && patience && ctx.Err() == nil {
+				m.log.Error("a deployed Worker does not start", "workers", j.label, "err", err)
+				return nil
+			}
+			return err
+		})
+	}
+	err := eg.Wait()
+	for _, j := range jobs {
+		if err == nil {
+			t.started[j.key] = m.newInstance(j)
+			continue
+		}
+		if j.p != nil {
+			j.p.Stop()
+		}
+		m.storage.give(j.storage)
+	}
+	return err
+}
+
+// park stops the processes whose storage jobs take over. New requests wait;
+// those in flight may end, up to a deadline.
+func (t *transition) park(jobs []*job) {
+	for _, j := range jobs {
+		for _, in := range j.displaces {
+			if !slices.Contains(t.parked, in) {
+				t.parked = append(t.parked, in)
+			}
+		}
+	}
+	t.m.parkAll(t.parked)
 }
 
 // commit puts the change in force and lets go of what is not needed any more.
@@ -204,27 +271,27 @@ func (t *transition) commit() {
 	}
 }
 
-// abort stops what prepare started.
+// abort stops what prepare started, and lets what it stopped go on.
 func (t *transition) abort() {
 	for _, in := range t.started {
 		t.m.retire(in)
 	}
-}
-
-// label names the scripts of a process in logs.
-func label(versions []Version) string {
-	names := make([]string, len(versions))
-	for i, v := range versions {
-		names[i] = v.Script
+	for _, in := range t.started {
+		if len(t.parked) > 0 {
+			<-in.done // two processes must never own one storage
+		}
 	}
-	return strings.Join(names, ",")
+	for _, in := range t.parked {
+		in.unpark()
+	}
 }
 
 // startProcess starts the process for one combination of versions.
-func (m *Manager) startProcess(ctx context.Context, label string, versions []Version) (*workerd.Process, error) {
-	programs := make([]program, len(versions))
-	expose := make([]string, len(versions))
-	for i, v := range versions {
+func (m *Manager) startProcess(ctx context.Context, label string, members []member) (*workerd.Process, error) {
+	programs := make([]program, len(members))
+	expose := make([]string, len(members))
+	for i, mem := range members {
+		v := mem.version
 		modules, err := m.modules(ctx, v.ID)
 		if err != nil {
 			return nil, err
@@ -232,10 +299,10 @@ func (m *Manager) startProcess(ctx context.Context, label string, versions []Ver
 		if len(modules) == 0 {
 			return nil, fmt.Errorf("version %s of Worker %s has no modules in the store", v.ID, v.Script)
 		}
-		programs[i] = program{version: v, modules: modules}
+		programs[i] = program{mem, modules}
 		expose[i] = v.Script
 	}
-	cfg, err := compose(m.bindSocket(), programs)
+	cfg, err := compose(m.bindSocket(), m.objectsFolder(), programs)
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +356,10 @@ func (m *Manager) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	namespaces, err := m.store.namespaces(ctx)
+	if err != nil {
+		return err
+	}
 	next := map[string]*live{}
 	for _, sc := range scripts {
 		ds, err := m.store.deployments(ctx, sc.Name, 1)
@@ -298,7 +369,7 @@ func (m *Manager) resume(ctx context.Context) error {
 		if len(ds) == 0 {
 			continue
 		}
-		l := &live{script: sc, deployment: ds[0]}
+		l := &live{script: sc, deployment: ds[0], namespaces: ofScript(namespaces, sc.Name)}
 		for _, sh := range ds[0].Shares {
 			v, ok, err := m.store.version(ctx, sc.Name, sh.VersionID)
 			if err != nil {

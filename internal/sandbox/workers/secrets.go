@@ -72,7 +72,11 @@ func (m *Manager) SetBindings(ctx context.Context, name string, md Metadata, rep
 		if !replace {
 			return base.Bindings, nil
 		}
-		return m.resolveBindings(ctx, op, name, md.Bindings, md.KeepBindings)
+		namespaces, err := m.store.namespaces(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return checker{m, op, name, namespaces}.resolve(ctx, md.Bindings, md.KeepBindings)
 	}, func(v *Version) {
 		if md.CompatibilityDate != "" {
 			v.CompatibilityDate = md.CompatibilityDate
@@ -109,6 +113,10 @@ func (m *Manager) reissue(ctx context.Context, op, name, source, trigger string,
 	if l == nil || len(l.versions) != 1 || l.versions[0].ID != base.ID {
 		return Published{}, refuse(op, name, CodeLatestNotDeployed, "Secret edit failed. You attempted to modify a secret, but the latest version of your Worker isn't currently deployed. Please ensure that the latest version of your Worker is fully deployed before modifying secrets.")
 	}
+	namespaces, err := m.store.namespaces(ctx)
+	if err != nil {
+		return Published{}, err
+	}
 	v := base
 	if v.Bindings, err = bindings(base); err != nil {
 		return Published{}, err
@@ -125,10 +133,14 @@ func (m *Manager) reissue(ctx context.Context, op, name, source, trigger string,
 	if err != nil {
 		return Published{}, err
 	}
-	found, err := m.validate(ctx, op, program{version: v, modules: modules})
+	own := ofScript(namespaces, name)
+	found, err := m.validate(ctx, op, program{member{v, own}, modules})
 	if err != nil {
 		return Published{}, err
 	}
 	v.Handlers, v.NamedHandlers, v.StartupMS = found.handlers, found.named, found.startupMS
-	return m.publish(ctx, sc, v, modules, source, nil, trigger)
+	if err := checkExports(op, namespaces, own, v); err != nil {
+		return Published{}, err
+	}
+	return m.publish(ctx, sc, v, modules, source, nil, trigger, migrated{namespaces: namespaces, tag: sc.MigrationTag})
 }

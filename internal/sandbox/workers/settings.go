@@ -68,8 +68,8 @@ func (m *Manager) edit(ctx context.Context, op, name string, f func(*Script)) (S
 }
 
 // Delete removes a Worker with its versions, deployments and secrets. A Worker
-// that others are bound to is refused unless force is set; their bindings then
-// lead nowhere.
+// that others are bound to, or that has Durable Objects, is refused unless force
+// is set; bindings then lead nowhere, and the objects are gone.
 func (m *Manager) Delete(ctx context.Context, name string, force bool) error {
 	const op = "delete"
 	m.mu.Lock()
@@ -80,6 +80,17 @@ func (m *Manager) Delete(ctx context.Context, name string, force bool) error {
 	if in := m.incoming(name); len(in) > 0 && !force {
 		return refuse(op, name, CodeStillReferenced, "The Worker '%s' is bound to by %v: remove those service bindings first, or delete with force.", name, in)
 	}
+	if l := m.live[name]; l != nil && !force {
+		for _, n := range l.namespaces {
+			page, err := m.Objects(ctx, n.ID, "", 1)
+			if err != nil {
+				return err
+			}
+			if len(page.Objects) > 0 {
+				return refuse(op, name, CodeStillReferenced, "The Worker '%s' has Durable Objects of the class '%s', whose data would be deleted: use a deleted_classes migration first, or delete with force.", name, n.Class)
+			}
+		}
+	}
 	return m.enact(ctx, m.with(name, nil), func() error { return m.store.deleteScript(ctx, name) })
 }
 
@@ -87,9 +98,10 @@ func (m *Manager) Delete(ctx context.Context, name string, force bool) error {
 // The caller holds m.mu.
 func (m *Manager) incoming(name string) []string {
 	var list []string
+	owner := owners(m.live)
 	for other, l := range m.live {
 		for _, v := range l.versions {
-			if other != name && slices.Contains(v.targets(), name) && !slices.Contains(list, other) {
+			if other != name && slices.Contains(v.targets(owner), name) && !slices.Contains(list, other) {
 				list = append(list, other)
 			}
 		}
@@ -110,9 +122,10 @@ func (m *Manager) References(ctx context.Context, name string) (References, erro
 	}
 	refs := References{Incoming: m.incoming(name)}
 	if l := m.live[name]; l != nil {
+		owner := owners(m.live)
 		for _, v := range l.versions {
-			for _, t := range v.targets() {
-				if t != name && !slices.Contains(refs.Outgoing, t) {
+			for _, t := range v.targets(owner) {
+				if !slices.Contains(refs.Outgoing, t) {
 					refs.Outgoing = append(refs.Outgoing, t)
 				}
 			}

@@ -14,10 +14,22 @@ import (
 	_ "modernc.org/sqlite" // the database driver "sqlite"
 )
 
-// storeVersion is the format of workers.db, kept in PRAGMA user_version.
-const storeVersion = 1
+// storeVersion is the format of workers.db, kept in PRAGMA user_version: the
+// number of entries of storeSchema that were applied.
+const storeVersion = 2
 
-const storeSchema = `
+// storeSchema makes the tables of each format out of the one before it.
+func storeSchema() []string { return []string{storeSchema1, storeSchema2} }
+
+const storeSchema2 = `
+CREATE TABLE namespaces (
+  id TEXT PRIMARY KEY,
+  script TEXT NOT NULL REFERENCES scripts(name) ON DELETE CASCADE,
+  body TEXT NOT NULL
+) STRICT;
+`
+
+const storeSchema1 = `
 CREATE TABLE scripts (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 CREATE TABLE versions (
   id TEXT PRIMARY KEY,
@@ -80,14 +92,16 @@ func (s *store) prepare(ctx context.Context, path string) error {
 	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return fmt.Errorf("open store of Workers %s: %w", path, err)
 	}
-	switch {
-	case have == storeVersion:
-		return nil
-	case have > storeVersion:
+	if have > storeVersion {
 		return fmt.Errorf("store of Workers %s has format %d, this program knows up to %d: use the newer firedrill, or \"firedrill sandbox reset\"", path, have, storeVersion)
 	}
 	return s.tx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, storeSchema+fmt.Sprintf("PRAGMA user_version = %d;", storeVersion))
+		for _, stmts := range storeSchema()[have:] {
+			if _, err := tx.ExecContext(ctx, stmts); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d;", storeVersion))
 		return err
 	})
 }
@@ -114,6 +128,7 @@ type change struct {
 	version    *Version
 	modules    []Module // of version
 	deployment *Deployment
+	namespaces *[]Namespace // all there are from now on
 }
 
 // apply makes a change durable.
@@ -127,6 +142,16 @@ func (s *store) apply(ctx context.Context, c change) error {
 		if c.version != nil {
 			if err := s.putVersion(ctx, tx, *c.version, c.modules); err != nil {
 				return err
+			}
+		}
+		if c.namespaces != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM namespaces"); err != nil {
+				return err
+			}
+			for _, n := range *c.namespaces {
+				if err := put(ctx, tx, "INSERT INTO namespaces(id, body, script) VALUES (?1, ?2, ?3)", n, n.ID, n.Script); err != nil {
+					return err
+				}
 			}
 		}
 		if c.deployment != nil {
@@ -194,6 +219,11 @@ func (s *store) scripts(ctx context.Context) ([]Script, error) {
 // script finds one script; ok is false when there is none.
 func (s *store) script(ctx context.Context, name string) (sc Script, ok bool, err error) {
 	return first(query[Script](ctx, s.db, "SELECT body FROM scripts WHERE name = ?", name))
+}
+
+// namespaces lists the Durable Object namespaces of all scripts.
+func (s *store) namespaces(ctx context.Context) ([]Namespace, error) {
+	return query[Namespace](ctx, s.db, "SELECT body FROM namespaces ORDER BY script, rowid")
 }
 
 // versions lists a script's versions, newest first. limit -1 means all.

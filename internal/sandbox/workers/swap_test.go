@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,10 +45,11 @@ func (b *box) load(worker string, interval time.Duration) (stop func() (sent int
 					req.Host = worker + ".localhost"
 					var resp *http.Response
 					if resp, err = b.client.Do(req); err == nil {
-						_, err = io.Copy(io.Discard, resp.Body)
+						var text []byte
+						text, err = io.ReadAll(resp.Body)
 						err = errors.Join(err, resp.Body.Close())
 						if resp.StatusCode != http.StatusOK {
-							err = errors.Join(err, fmt.Errorf("status %d", resp.StatusCode))
+							err = errors.Join(err, fmt.Errorf("status %d: %.200s", resp.StatusCode, text))
 						}
 					}
 				}
@@ -94,7 +93,7 @@ func TestDeploysAndRollbacksUnderLoadFailNoRequest(t *testing.T) {
 		t.Errorf("only %d requests were sent", sent)
 	}
 	if len(failures) > 0 {
-		t.Errorf("%d of %d requests failed: %.300q", len(failures), sent, failures)
+		t.Errorf("%d of %d requests failed: %.300s", len(failures), sent, failures[0])
 	}
 }
 
@@ -186,28 +185,13 @@ func TestWebSocketEchoAndDrainDeadline(t *testing.T) {
 	b := open(t, t.TempDir(), func(o *workers.Options) { o.Drain = 300 * time.Millisecond })
 	b.put("ws", js(`export default { fetch(r) { const [c, s] = Object.values(new WebSocketPair()); s.accept();
   s.addEventListener("message", e => s.send("echo " + e.data)); return new Response(null, { status: 101, webSocket: c }); } };`))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: ws.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	r := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(r, nil)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("upgrade: %v %v", resp, err)
-	}
-	if _, err := conn.Write([]byte{0x81, 0x82, 0, 0, 0, 0, 'h', 'i'}); err != nil { // one masked text frame
-		t.Fatal(err)
-	}
-	frame := make([]byte, 9)
-	if _, err := io.ReadFull(r, frame); err != nil || string(frame) != "\x81\x07echo hi" {
-		t.Fatalf("frame %q, %v", frame, err)
+	ws := b.dialWebSocket("ws", "/")
+	ws.say("hi")
+	if got := ws.hear(); got != "echo hi" {
+		t.Fatalf("heard %q", got)
 	}
 	b.put("ws", says("no more sockets"))
-	if _, err := io.Copy(io.Discard, r); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the socket ended with %v", err)
-	}
+	ws.ended()
 	if !strings.Contains(b.log.String(), "drain deadline") {
 		t.Error("the broken connection was not reported")
 	}

@@ -43,15 +43,21 @@ func (m *Manager) Put(ctx context.Context, name string, up Upload) (Published, e
 			return Published{}, err
 		}
 	}
-	if present(up.Metadata.Migrations) {
-		return Published{}, refuse(op, name, CodeUnsupported, "the upload carries Durable Object migrations, which this sandbox does not have yet")
+	before, err := m.store.namespaces(ctx)
+	if err != nil {
+		return Published{}, err
 	}
-	v, err := m.newVersion(ctx, op, sc, up, TriggeredUpload)
+	after, err := m.migrate(op, sc, up.Metadata.Migrations, before)
+	if err != nil {
+		return Published{}, err
+	}
+	sc.MigrationTag = after.tag
+	v, err := m.newVersion(ctx, op, sc, up, TriggeredUpload, before, after.namespaces)
 	if err != nil {
 		return Published{}, err
 	}
 	sc.Settings = sc.Settings.merged(up.Metadata.ScriptSettings)
-	return m.publish(ctx, sc, v, up.Modules, up.Source, up.Metadata.Annotations, TriggeredUpload)
+	return m.publish(ctx, sc, v, up.Modules, up.Source, up.Metadata.Annotations, TriggeredUpload, after)
 }
 
 // UploadVersion stores a version of an existing Worker without deploying it.
@@ -66,7 +72,11 @@ func (m *Manager) UploadVersion(ctx context.Context, name string, up Upload) (Ve
 	if present(up.Metadata.Migrations) {
 		return Version{}, refuse(op, name, CodeMigrationUpload, "Version upload failed. You attempted to upload a version of a Worker that includes a Durable Object migration, but migrations must be fully applied by running a deployment.")
 	}
-	v, err := m.newVersion(ctx, op, sc, up, TriggeredUpload)
+	namespaces, err := m.store.namespaces(ctx)
+	if err != nil {
+		return Version{}, err
+	}
+	v, err := m.newVersion(ctx, op, sc, up, TriggeredUpload, namespaces, namespaces)
 	if err != nil {
 		return Version{}, err
 	}
@@ -88,8 +98,9 @@ func (m *Manager) refresh(sc Script) {
 	}
 }
 
-// publish deploys a new version at 100 % and stores both in one step.
-func (m *Manager) publish(ctx context.Context, sc Script, v Version, modules []Module, source string, annotations map[string]string, trigger string) (Published, error) {
+// publish deploys a new version at 100 % and stores both in one step, with the
+// Durable Object classes as they are from then on.
+func (m *Manager) publish(ctx context.Context, sc Script, v Version, modules []Module, source string, annotations map[string]string, trigger string, after migrated) (Published, error) {
 	id, err := m.newID()
 	if err != nil {
 		return Published{}, err
@@ -103,11 +114,16 @@ func (m *Manager) publish(ctx context.Context, sc Script, v Version, modules []M
 		d.Annotations[AnnotationMessage] = msg
 	}
 	sc.NextNumber, sc.Modified = v.Number+1, v.Created
-	next := m.with(sc.Name, &live{script: sc, deployment: d, versions: []Version{v}})
+	next := m.with(sc.Name, &live{script: sc, deployment: d, versions: []Version{v}, namespaces: ofScript(after.namespaces, sc.Name)})
+	c := change{script: &sc, version: &v, modules: modules, deployment: &d}
+	if after.changed {
+		replaceNamespaces(next, after.namespaces)
+		c.namespaces = &after.namespaces
+	}
 	m.fresh.set(v.ID, modules)
 	defer m.fresh.drop(v.ID)
 	err = m.enact(ctx, next, func() error {
-		return m.store.apply(ctx, change{script: &sc, version: &v, modules: modules, deployment: &d})
+		return m.store.apply(ctx, c)
 	})
 	if err != nil {
 		return Published{}, deployError("deploy", sc.Name, err)
@@ -137,12 +153,13 @@ func (m *Manager) mustScript(ctx context.Context, op, name string) (Script, erro
 
 // newVersion checks an upload in every way, including a real start, and returns
 // the version it makes. Nothing is stored.
-func (m *Manager) newVersion(ctx context.Context, op string, sc Script, up Upload, trigger string) (Version, error) {
+// The Durable Object classes are given as they are before and after it.
+func (m *Manager) newVersion(ctx context.Context, op string, sc Script, up Upload, trigger string, before, after []Namespace) (Version, error) {
 	md := up.Metadata
 	if err := checkShape(op, sc.Name, up); err != nil {
 		return Version{}, err
 	}
-	bindings, err := m.resolveBindings(ctx, op, sc.Name, md.Bindings, append([]string{typeSecret}, md.KeepBindings...))
+	bindings, err := checker{m, op, sc.Name, after}.resolve(ctx, md.Bindings, append([]string{typeSecret}, md.KeepBindings...))
 	if err != nil {
 		return Version{}, err
 	}
@@ -157,7 +174,7 @@ func (m *Manager) newVersion(ctx context.Context, op string, sc Script, up Uploa
 		ServiceWorker:     md.MainModule == "",
 		CompatibilityDate: md.CompatibilityDate, CompatibilityFlags: md.CompatibilityFlags,
 		Bindings: bindings, UsageModel: md.UsageModel, Limits: md.Limits, Placement: md.Placement,
-		CacheOptions: md.CacheOptions, Etag: etag(up.Modules),
+		CacheOptions: md.CacheOptions, Etag: etag(up.Modules), MigrationTag: sc.MigrationTag,
 	}
 	if v.ServiceWorker {
 		v.MainModule = md.BodyPart
@@ -167,12 +184,13 @@ func (m *Manager) newVersion(ctx context.Context, op string, sc Script, up Uploa
 			v.Annotations[k] = text
 		}
 	}
-	found, err := m.validate(ctx, op, program{version: v, modules: up.Modules})
+	own := ofScript(after, sc.Name)
+	found, err := m.validate(ctx, op, program{member{v, own}, up.Modules})
 	if err != nil {
 		return Version{}, err
 	}
 	v.Handlers, v.NamedHandlers, v.StartupMS = found.handlers, found.named, found.startupMS
-	return v, nil
+	return v, checkExports(op, before, own, v)
 }
 
 // checkShape refuses what can be refused without running anything.
@@ -215,10 +233,10 @@ func checkShape(op, name string, up Upload) error {
 	return nil
 }
 
-// resolveBindings works out what a version's bindings are: those given, those
-// inherited by name, and those of the kept types that are not given anew.
-func (m *Manager) resolveBindings(ctx context.Context, op, script string, given []UploadBinding, keep []string) ([]Binding, error) {
-	latest, err := m.latest(ctx, script)
+// resolve works out what a version's bindings are: those given, those inherited
+// by name, and those of the kept types that are not given anew.
+func (c checker) resolve(ctx context.Context, given []UploadBinding, keep []string) ([]Binding, error) {
+	latest, err := c.m.latest(ctx, c.script)
 	if err != nil {
 		return nil, err
 	}
@@ -226,35 +244,31 @@ func (m *Manager) resolveBindings(ctx context.Context, op, script string, given 
 	names := map[string]bool{}
 	for _, b := range given {
 		if !bindingName.MatchString(b.Name) {
-			return nil, refuse(op, script, CodeInvalid, "%q cannot be the name of a binding", b.Name)
+			return nil, c.refuse(CodeInvalid, "%q cannot be the name of a binding", b.Name)
 		}
 		if names[b.Name] {
-			return nil, refuse(op, script, CodeInvalid, "the binding %s is given twice", b.Name)
+			return nil, c.refuse(CodeInvalid, "the binding %s is given twice", b.Name)
 		}
 		names[b.Name] = true
-		keepsText := b.NoText && (b.Type == typeSecret || b.Type == typePlainText)
-		if b.Type != typeInherit && !keepsText {
-			if err := checkKind(ctx, m, op, script, b); err != nil {
+		if b.Type == typeInherit || b.NoText && (b.Type == typeSecret || b.Type == typePlainText) {
+			found, err := c.m.inherit(ctx, c.op, c.script, b, latest)
+			if err != nil {
+				return nil, err
+			}
+			b = UploadBinding{Binding: found}
+		}
+		if err := c.check(ctx, &b); err != nil {
+			return nil, err
+		}
+		out = append(out, b.Binding)
+	}
+	for _, have := range latest.Bindings {
+		if !names[have.Name] && slices.Contains(keep, have.Type) {
+			b := UploadBinding{Binding: have}
+			if err := c.check(ctx, &b); err != nil {
 				return nil, err
 			}
 			out = append(out, b.Binding)
-			continue
-		}
-		found, err := m.inherit(ctx, op, script, b, latest)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkKind(ctx, m, op, script, UploadBinding{Binding: found}); err != nil {
-			return nil, err
-		}
-		out = append(out, found)
-	}
-	for _, b := range latest.Bindings {
-		if !names[b.Name] && slices.Contains(keep, b.Type) {
-			if err := checkKind(ctx, m, op, script, UploadBinding{Binding: b}); err != nil {
-				return nil, err
-			}
-			out = append(out, b)
 		}
 	}
 	return out, nil

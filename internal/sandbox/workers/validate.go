@@ -53,6 +53,8 @@ func (m *Manager) validate(ctx context.Context, op string, p program) (verdict, 
 	// Alone: service bindings lead to stand-ins, so that only this code is judged.
 	alone := p
 	alone.version.Bindings = nil
+	// Durable Objects store in memory: what the code does at its start must not
+	// reach what is stored.
 	for _, b := range p.version.Bindings {
 		b.Entrypoint = ""
 		if b.Type == typeService && b.Service == p.version.Script {
@@ -60,7 +62,7 @@ func (m *Manager) validate(ctx context.Context, op string, p program) (verdict, 
 		}
 		alone.version.Bindings = append(alone.version.Bindings, b)
 	}
-	cfg, err := compose(m.bindSocket(), []program{alone})
+	cfg, err := compose(m.bindSocket(), "", []program{alone})
 	if err != nil {
 		return verdict{}, err
 	}
@@ -108,6 +110,7 @@ func probeService(services []workerd.Service, script string) workerd.Service {
 			w = *s.Worker
 		}
 	}
+	w.Classes = nil // the Worker itself has them
 	name := "firedrill-handlers.js"
 	for taken := true; taken; {
 		taken = false

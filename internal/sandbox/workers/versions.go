@@ -155,6 +155,15 @@ func (m *Manager) Deploy(ctx context.Context, name string, req DeployRequest) (D
 	if err != nil {
 		return Deployment{}, err
 	}
+	namespaces, err := m.store.namespaces(ctx)
+	if err != nil {
+		return Deployment{}, err
+	}
+	for _, v := range versions {
+		if err := m.checkDeployable(ctx, op, sc, v, namespaces); err != nil {
+			return Deployment{}, err
+		}
+	}
 	current := m.live[name]
 	if !req.Force && current != nil {
 		if changed := changedSecrets(current.versions, versions); len(changed) > 0 {
@@ -180,11 +189,30 @@ func (m *Manager) Deploy(ctx context.Context, name string, req DeployRequest) (D
 			d.Annotations[k] = text
 		}
 	}
-	next := m.with(name, &live{script: sc, deployment: d, versions: versions})
+	next := m.with(name, &live{script: sc, deployment: d, versions: versions, namespaces: ofScript(namespaces, name)})
 	if err := m.enact(ctx, next, func() error { return m.store.apply(ctx, change{deployment: &d}) }); err != nil {
 		return Deployment{}, deployError(op, name, err)
 	}
 	return d, nil
+}
+
+// checkDeployable refuses a version whose resources are not there any more, or
+// whose classes are not those that exist, as the platform does
+// (developers.cloudflare.com/workers/versions-and-deployments/rollbacks).
+func (m *Manager) checkDeployable(ctx context.Context, op string, sc Script, v Version, namespaces []Namespace) error {
+	if v.MigrationTag != sc.MigrationTag {
+		return refuse(op, sc.Name, CodeInvalid, "Version %s cannot be deployed: a Durable Object migration (%s) has been applied since it was uploaded.", v.ID, sc.MigrationTag)
+	}
+	if err := checkExports(op, namespaces, ofScript(namespaces, sc.Name), v); err != nil {
+		return err
+	}
+	c := checker{m, op, sc.Name, namespaces}
+	for _, b := range v.Bindings {
+		if err := c.check(ctx, &UploadBinding{Binding: b}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolveShares checks a split and finds its versions.

@@ -32,6 +32,9 @@ type Options struct {
 	// KV answers the bindings of KV namespaces; without it such bindings are
 	// refused.
 	KV binding.Namespaces
+	// Stubs are types of bindings that are accepted although the sandbox does
+	// not run them; every call on such a binding is refused. See [Stubs].
+	Stubs []string
 	// Subdomain is the account's part of NAME.<subdomain>.workers.dev; empty
 	// means "sandbox".
 	Subdomain string
@@ -58,6 +61,9 @@ const (
 	validateTime = 10 * time.Second
 	// startTime bounds the start of a process that serves.
 	startTime = 20 * time.Second
+	// parkTime bounds how long new requests wait for those in flight, where
+	// Durable Objects keep two processes from running side by side.
+	parkTime = 15 * time.Second
 	// maxCombinations bounds the processes of one group of Workers: two for
 	// each Worker with a split deployment, multiplied.
 	maxCombinations = 16
@@ -66,15 +72,16 @@ const (
 // Manager keeps and runs Workers. Its methods may be called concurrently;
 // changes happen one after the other.
 type Manager struct {
-	opt   Options
-	log   *slog.Logger
-	lock  *os.File
-	store *store
-	front *front.Proxy
-	sup   *workerd.Supervisor
-	bind  *binding.Server
-	run   string // folder of the sockets
-	logs  *lineWriter
+	opt      Options
+	log      *slog.Logger
+	lock     *os.File
+	store    *store
+	front    *front.Proxy
+	sup      *workerd.Supervisor
+	bind     *binding.Server
+	run      string // folder of the sockets
+	absolute string // Dir as an absolute path
+	logs     *lineWriter
 
 	// mu is held by every operation that changes something, from its first
 	// read to the switch of the front.
@@ -83,6 +90,7 @@ type Manager struct {
 	live      map[string]*live     // what is deployed, by script name
 	instances map[string]*instance // the processes, by key
 	fresh     freshModules
+	storage   storageUse
 	retiring  sync.WaitGroup // instances on their way out
 	closing   chan struct{}  // closed when draining must end
 }
@@ -135,6 +143,9 @@ func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
 		return nil, err
 	}
 	if m.run, err = runFolder(opt.Dir); err != nil {
+		return nil, err
+	}
+	if err := m.openObjects(ctx); err != nil {
 		return nil, err
 	}
 	if m.bind, err = binding.Listen(ctx, m.bindSocket(), backends(opt), opt.Log); err != nil {

@@ -69,9 +69,10 @@ func (p *Proxy) Table() *Table { return p.table.Load() }
 
 // passage is what ServeHTTP found out and RoundTrip needs.
 type passage struct {
-	script string
-	up     *Upstream
-	at     *endpoints
+	script   string
+	up       *Upstream
+	at       *endpoints
+	upgraded bool
 }
 
 type passageKey struct{}
@@ -93,7 +94,17 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	defer pass.up.release()
+	defer func() { pass.up.release(pass.upgraded) }()
+
+	ctx := context.WithValue(r.Context(), passageKey{}, pass)
+	if r.Header.Get("Upgrade") != "" {
+		// An upgraded connection ends when the process that serves it is
+		// replaced by force; nothing else would end it.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(pass.up.cutting(), cancel)()
+	}
 
 	// A nil entry keeps net/http from guessing a type that the Worker did not
 	// state; the proxy appends to it when there is one.
@@ -106,7 +117,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer body.finish(w)
 		r.Body = body
 	}
-	p.rp.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passageKey{}, pass)))
+	p.rp.ServeHTTP(w, r.WithContext(ctx))
 }
 
 type notFound struct{ text string }
@@ -115,33 +126,33 @@ func (e *notFound) Error() string { return e.text }
 
 // acquire chooses a version and takes a reference on its process, so that it
 // lives until the request is done.
-func (p *Proxy) acquire(r *http.Request, script string, workersDev bool) (passage, error) {
+func (p *Proxy) acquire(r *http.Request, script string, workersDev bool) (*passage, error) {
 	for {
 		route := p.table.Load().Routes[script]
 		if route == nil {
-			return passage{}, &notFound{fmt.Sprintf("There is no Worker named %q in this sandbox.", script)}
+			return nil, &notFound{fmt.Sprintf("There is no Worker named %q in this sandbox.", script)}
 		}
 		if workersDev && !route.WorkersDev {
-			return passage{}, &notFound{fmt.Sprintf("The workers.dev address of the Worker %q is switched off.", script)}
+			return nil, &notFound{fmt.Sprintf("The workers.dev address of the Worker %q is switched off.", script)}
 		}
 		up, err := route.choose(r.Header, p.opt.Random)
 		if err != nil {
-			return passage{}, err
+			return nil, err
 		}
 		at, err := up.acquire(r.Context(), p.opt.Wait)
 		if errors.Is(err, errRetired) {
 			continue // the table has been swapped since it was read
 		}
 		if err != nil {
-			return passage{}, fmt.Errorf("the Worker %q is not running: %w", script, err)
+			return nil, fmt.Errorf("the Worker %q is not running: %w", script, err)
 		}
-		return passage{script: script, up: up, at: at}, nil
+		return &passage{script: script, up: up, at: at}, nil
 	}
 }
 
 // RoundTrip implements http.RoundTripper for the reverse proxy.
 func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
-	pass, ok := r.Context().Value(passageKey{}).(passage)
+	pass, ok := r.Context().Value(passageKey{}).(*passage)
 	if !ok {
 		return nil, errors.New("front: request without a destination")
 	}
@@ -153,6 +164,10 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		resp, err := pass.at.transports[pass.script].roundTrip(r)
 		var op *net.OpError
+		if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+			pass.upgraded = true
+			pass.up.upgrade()
+		}
 		if err == nil || !errors.As(err, &op) || op.Op != "dial" {
 			return resp, err
 		}
@@ -190,9 +205,12 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client went away: there is nobody to answer
 	}
-	pass, _ := r.Context().Value(passageKey{}).(passage)
-	p.opt.Log.Warn("request to a Worker broke off", "worker", pass.script, "method", r.Method, "path", r.URL.Path, "err", err)
-	fail(w, http.StatusBadGateway, fmt.Sprintf("The Worker %q ended before it answered.", pass.script))
+	script := ""
+	if pass, ok := r.Context().Value(passageKey{}).(*passage); ok {
+		script = pass.script
+	}
+	p.opt.Log.Warn("request to a Worker broke off", "worker", script, "method", r.Method, "path", r.URL.Path, "err", err)
+	fail(w, http.StatusBadGateway, fmt.Sprintf("The Worker %q ended before it answered.", script))
 }
 
 // fail answers a request that no Worker could take.

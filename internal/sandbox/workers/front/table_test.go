@@ -99,7 +99,7 @@ func TestRetireCountsReferences(t *testing.T) {
 					return
 				}
 				<-hold
-				u.release()
+				u.release(false)
 			})
 		}
 		for u.InFlight() == 0 {

@@ -20,12 +20,17 @@ var errDown = errors.New("its process ended and has not come back yet")
 // many requests are in flight. A crashed process may come back under other
 // sockets; the Upstream stays.
 type Upstream struct {
-	mu      sync.Mutex
-	at      *endpoints    // nil while down
-	changed chan struct{} // closed and replaced whenever at changes, or on retirement
-	refs    int
-	retired bool
-	idle    chan struct{} // closed when retired and refs is 0
+	mu       sync.Mutex
+	at       *endpoints    // nil while down
+	changed  chan struct{} // closed and replaced whenever something that a waiting request looks at changes
+	refs     int           // requests in flight
+	upgraded int           // those of them that became connections of another protocol, which may last for hours
+	parked   bool
+	quiet    chan struct{} // while parked: closed when only upgraded ones are in flight
+	retired  bool
+	idle     chan struct{} // closed when retired and refs is 0
+	cut      context.Context
+	cutNow   context.CancelFunc
 }
 
 // endpoints are the connections to one life of a process.
@@ -35,7 +40,8 @@ type endpoints struct {
 
 // NewUpstream returns an Upstream that is down.
 func NewUpstream() *Upstream {
-	return &Upstream{changed: make(chan struct{}), idle: make(chan struct{})}
+	cut, cutNow := context.WithCancel(context.Background())
+	return &Upstream{changed: make(chan struct{}), idle: make(chan struct{}), cut: cut, cutNow: cutNow}
 }
 
 // Up says that the process listens; sockets maps script names to unix socket
@@ -55,10 +61,54 @@ func (u *Upstream) set(at *endpoints) {
 	u.mu.Lock()
 	old := u.at
 	u.at = at
-	close(u.changed)
-	u.changed = make(chan struct{})
+	u.wake()
 	u.mu.Unlock()
 	old.close()
+}
+
+// wake lets waiting requests look again. The caller holds u.mu.
+func (u *Upstream) wake() {
+	close(u.changed)
+	u.changed = make(chan struct{})
+}
+
+// Park lets new requests wait. The returned channel is closed when the requests
+// in flight have ended, not counting upgraded connections: those have no end of
+// their own, see Cut. Unpark or Retire ends it.
+func (u *Upstream) Park() <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	quiet := make(chan struct{})
+	u.parked, u.quiet = true, quiet
+	u.settle()
+	return quiet
+}
+
+// Unpark lets the waiting requests go on.
+func (u *Upstream) Unpark() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parked, u.quiet = false, nil
+	u.wake()
+}
+
+// Cut breaks off the upgraded connections.
+func (u *Upstream) Cut() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.cutNow()
+	u.cut, u.cutNow = context.WithCancel(context.Background())
+}
+
+// settle tells whoever waits for the end of requests. The caller holds u.mu.
+func (u *Upstream) settle() {
+	if u.quiet != nil && u.refs == u.upgraded {
+		close(u.quiet)
+		u.quiet = nil
+	}
+	if u.retired && u.refs == 0 {
+		close(u.idle)
+	}
 }
 
 // Retire ends the intake. The returned channel is closed when the last request
@@ -67,16 +117,17 @@ func (u *Upstream) Retire() <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.retired = true
-	close(u.changed)
-	u.changed = make(chan struct{})
-	if u.refs == 0 {
-		close(u.idle)
-	}
+	u.wake()
+	u.settle()
 	return u.idle
 }
 
-// Close drops the idle connections of a retired Upstream.
-func (u *Upstream) Close() { u.set(nil) }
+// Close drops the idle connections of a retired Upstream, and what is left of
+// upgraded ones.
+func (u *Upstream) Close() {
+	u.set(nil)
+	u.cutNow()
+}
 
 // InFlight is the number of requests that hold a reference.
 func (u *Upstream) InFlight() int {
@@ -91,10 +142,11 @@ func (u *Upstream) acquire(ctx context.Context, limit time.Duration) (*endpoints
 		if u.retired {
 			return false, errRetired
 		}
-		if u.at != nil {
-			u.refs++
+		if u.at == nil || u.parked {
+			return false, nil
 		}
-		return u.at != nil, nil
+		u.refs++
+		return true, nil
 	})
 }
 
@@ -104,13 +156,15 @@ func (u *Upstream) renewed(ctx context.Context, limit time.Duration, old *endpoi
 	return u.await(ctx, limit, func() (bool, error) { return u.at != nil && u.at != old, nil })
 }
 
-// await waits until ready, which is called with the lock held, says yes.
-func (u *Upstream) await(ctx context.Context, limit time.Duration, ready func() (bool, error)) (*endpoints, error) {
+// await waits until ready, which is called with the lock held, says yes. The
+// limit is for a process that is down; how long one is parked is up to whoever
+// parked it.
+func (u *Upstream) await(ctx context.Context, patience time.Duration, ready func() (bool, error)) (*endpoints, error) {
 	var timeout <-chan time.Time
 	for {
 		u.mu.Lock()
 		ok, err := ready()
-		at, changed := u.at, u.changed
+		at, changed, parked := u.at, u.changed, u.parked
 		u.mu.Unlock()
 		if err != nil {
 			return nil, err
@@ -118,14 +172,18 @@ func (u *Upstream) await(ctx context.Context, limit time.Duration, ready func() 
 		if ok {
 			return at, nil
 		}
-		if timeout == nil {
-			t := time.NewTimer(limit)
+		if timeout == nil && !parked {
+			t := time.NewTimer(patience)
 			defer t.Stop()
 			timeout = t.C
 		}
+		limit := timeout
+		if parked {
+			limit = nil
+		}
 		select {
 		case <-changed:
-		case <-timeout:
+		case <-limit:
 			return nil, errDown
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -133,13 +191,30 @@ func (u *Upstream) await(ctx context.Context, limit time.Duration, ready func() 
 	}
 }
 
-func (u *Upstream) release() {
+// upgrade notes that a request in flight became a connection of another
+// protocol.
+func (u *Upstream) upgrade() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.upgraded++
+	u.settle()
+}
+
+// cutting is done when the connections that are upgraded now are broken off.
+func (u *Upstream) cutting() context.Context {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.cut
+}
+
+func (u *Upstream) release(upgraded bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.refs--
-	if u.retired && u.refs == 0 {
-		close(u.idle)
+	if upgraded {
+		u.upgraded--
 	}
+	u.settle()
 }
 
 func (e *endpoints) close() {

@@ -10,16 +10,18 @@ import (
 // and the sockets through which they are reached. It holds the part of
 // workerd's own schema (workerd.capnp) that the sandbox uses.
 type Config struct {
-	Services []Service
-	Sockets  []Socket
+	Services   []Service
+	Sockets    []Socket
+	Extensions []Module // internal modules, for wrapped bindings
 }
 
-// Service is a named party inside the process. Exactly one of Worker and
-// External is set.
+// Service is a named party inside the process. Exactly one of Worker, External
+// and Disk is set.
 type Service struct {
 	Name     string
 	Worker   *Worker
 	External *External
+	Disk     string // an existing folder, given writable
 }
 
 // Socket listens on Address ("unix:/path" or "127.0.0.1:0") and hands each
@@ -49,6 +51,18 @@ type Worker struct {
 	CompatibilityDate  string
 	CompatibilityFlags []string
 	Bindings           []Binding
+	Classes            []Class
+	// Storage is the disk service that keeps what the objects of Classes store;
+	// empty keeps it in memory.
+	Storage string
+}
+
+// Class is a Durable Object class that a Worker exports. Key binds its data:
+// the name may change, the key must not.
+type Class struct {
+	Name   string
+	Key    string
+	SQLite bool
 }
 
 // ModuleKind tells workerd how to load a module.
@@ -78,7 +92,11 @@ type Binding struct {
 	Service *ServiceRef
 	Wrapped *Wrapped
 	KV      *ServiceRef // a KV namespace behind a service
+	Objects *ClassRef
 }
+
+// ClassRef names a Durable Object class of a service.
+type ClassRef struct{ Service, Class string }
 
 // ServiceRef names a service, and an exported entry point other than the
 // default one when Entrypoint is not empty.
@@ -110,6 +128,8 @@ func (c Config) Text() []byte {
 		case s.External != nil:
 			w.raw(", external = ")
 			w.external(s.External)
+		case s.Disk != "":
+			w.raw(", disk = (path = ").str(s.Disk).raw(", writable = true)")
 		}
 		w.raw("),")
 	}
@@ -118,7 +138,15 @@ func (c Config) Text() []byte {
 		w.raw("\n    (name = ").str(s.Name).raw(", address = ").str(s.Address)
 		w.raw(", http = (forwardedProtoHeader = \"X-Forwarded-Proto\"), service = ").str(s.Service).raw("),")
 	}
-	w.raw("\n  ],\n);\n")
+	w.raw("\n  ],\n")
+	if len(c.Extensions) > 0 {
+		w.raw("  extensions = [(modules = [")
+		for _, m := range c.Extensions {
+			w.raw("\n    (name = ").str(m.Name).raw(", internal = true, esModule = ").str(string(m.Body)).raw("),")
+		}
+		w.raw("])],\n")
+	}
+	w.raw(");\n")
 	return []byte(w.b.String())
 }
 
@@ -159,6 +187,17 @@ func (w *writer) worker(k *Worker) {
 	}
 	w.raw("],\n      bindings = ")
 	w.bindings(k.Bindings)
+	if len(k.Classes) > 0 {
+		w.raw(",\n      durableObjectNamespaces = [")
+		for _, c := range k.Classes {
+			w.raw("(className = ").str(c.Name).raw(", uniqueKey = ").str(c.Key).raw(", enableSql = ").raw(strconv.FormatBool(c.SQLite)).raw("), ")
+		}
+		if k.Storage == "" {
+			w.raw("], durableObjectStorage = (inMemory = void)")
+		} else {
+			w.raw("], durableObjectStorage = (localDisk = ").str(k.Storage).raw(")")
+		}
+	}
 	w.raw(")")
 }
 
@@ -187,6 +226,8 @@ func (w *writer) bindings(list []Binding) {
 			w.raw(")")
 		case b.KV != nil:
 			w.raw(", kvNamespace = ").str(b.KV.Service)
+		case b.Objects != nil:
+			w.raw(", durableObjectNamespace = (className = ").str(b.Objects.Class).raw(", serviceName = ").str(b.Objects.Service).raw(")")
 		case b.Wrapped != nil:
 			w.raw(", wrapped = (moduleName = ").str(b.Wrapped.Module).raw(", innerBindings = ")
 			w.bindings(b.Wrapped.Inner)

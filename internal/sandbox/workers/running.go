@@ -1,0 +1,37 @@
+package workers
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Running is one workerd process that serves, or is about to come back.
+type Running struct {
+	Workers  []string
+	PID      int // 0 while it is down
+	Restarts int // how often it ended by itself
+	InFlight int // requests
+}
+
+// Running lists the processes that serve.
+func (m *Manager) Running() []Running {
+	m.mu.Lock()
+	list := slices.Collect(maps.Values(m.instances))
+	m.mu.Unlock()
+	out := []Running{}
+	for _, in := range list {
+		in.mu.Lock()
+		r := Running{Workers: strings.Split(in.label, ","), Restarts: in.restarts, InFlight: in.up.InFlight()}
+		if in.process != nil {
+			r.PID = in.process.Pid()
+		}
+		in.mu.Unlock()
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Running) int {
+		return cmp.Or(slices.Compare(a.Workers, b.Workers), cmp.Compare(a.PID, b.PID))
+	})
+	return out
+}
