@@ -20,6 +20,15 @@ const (
 	lockFile     = "lock"
 	identityFile = "sandbox.json"
 	endpointFile = "endpoint.json"
+	workersLog   = "workers.log"
+)
+
+// The folders in a state folder.
+const (
+	d1Folder      = "d1"
+	kvFolder      = "kv"
+	workersFolder = "workers"
+	spoolFolder   = "spool"
 )
 
 // Account is the id of every sandbox's only account. It is the same everywhere,
@@ -167,7 +176,7 @@ func Reset(dir string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // closing gives the lock back, whatever it says
-	for _, name := range []string{"d1", "kv", "workers", "spool", identityFile, endpointFile, lockFile} {
+	for _, name := range []string{d1Folder, kvFolder, workersFolder, spoolFolder, workersLog, workersLog + ".1", identityFile, endpointFile, lockFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return &Error{"reset the sandbox", KindStorage, dir, "remove the folder by hand", err}
 		}

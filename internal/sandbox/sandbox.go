@@ -1,5 +1,6 @@
 // Package sandbox is a staging cloud in one process: Cloudflare's v4 API, D1
-// databases with Time Travel, and Workers that the real workerd runs. It is an
+// databases with Time Travel, KV namespaces, and Workers with Durable Objects
+// that the real workerd runs. It is an
 // emulator for rehearsal and CI: where it cannot be faithful it answers with
 // an error that says so (docs/sandbox-fidelity.md lists the differences).
 //
@@ -26,6 +27,7 @@ import (
 	"firedrill/internal/sandbox/api"
 	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/kv"
+	"firedrill/internal/sandbox/meter"
 	"firedrill/internal/sandbox/workers"
 )
 
@@ -45,13 +47,24 @@ type Config struct {
 	Front    string // address of the Workers; empty: [DefaultFront]
 	Workerd  string // path of the binary
 	Now      func() time.Time
+	Log      *slog.Logger
+	Logs     io.Writer // what the Workers print, beside the file; nil drops it
+	// Trace is told about every call of the API; nil: nobody.
+	Trace func(api.Call)
+	// Hosts leads further host names to Workers, beside NAME.localhost and
+	// NAME.sandbox.workers.dev.
+	Hosts map[string]string
+	// Stubs are types of bindings that are accepted although the sandbox has
+	// nothing behind them; see [workers.Stubs].
+	Stubs []string
+	// SecretKey encrypts the Workers' secrets at rest. Without it they are
+	// readable in a file that only the owner can open.
+	SecretKey []byte
+	// Quotas counts what the platform counts over time; the zero value does not.
+	Quotas api.Quotas
 	// KVLag is how late the API and the Workers learn of each other's writes
 	// to KV; 0: at once.
 	KVLag time.Duration
-	Log   *slog.Logger
-	Logs  io.Writer // what the Workers print; nil drops it
-	// Trace is told about every call of the API; nil: nobody.
-	Trace func(api.Call)
 }
 
 // Sandbox is a running sandbox.
@@ -62,6 +75,7 @@ type Sandbox struct {
 	db       *d1.Store
 	kv       *kv.Store
 	workers  *workers.Manager
+	logs     *logFile
 	servers  []*server
 	started  time.Time
 
@@ -127,28 +141,56 @@ func Start(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.servers = append(s.servers, newServer(frontListener))
-	spool := filepath.Join(cfg.StateDir, "spool")
-	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
-		return nil, &Error{"start the sandbox", KindStorage, spool, "free the folder, or name another with --state", err}
+	if err := s.open(ctx); err != nil {
+		return nil, err
 	}
-	if s.db, err = d1.Open(ctx, d1.Options{Dir: filepath.Join(cfg.StateDir, "d1"), Now: cfg.Now, Log: cfg.Log}); err != nil {
-		return nil, &Error{"start the sandbox", KindStorage, "its databases", "use the version that wrote them, or: firedrill sandbox reset", err}
-	}
-	if s.kv, err = kv.Open(kv.Options{Dir: filepath.Join(cfg.StateDir, "kv"), Now: cfg.Now, Random: rand.Reader, Log: cfg.Log, Lag: cfg.KVLag}); err != nil {
-		return nil, &Error{"start the sandbox", KindStorage, "its KV namespaces", "use the version that wrote them, or: firedrill sandbox reset", err}
-	}
-	s.workers, err = workers.Open(ctx, workers.Options{Dir: filepath.Join(cfg.StateDir, "workers"), Workerd: cfg.Workerd, D1: s.db, KV: s.kv,
-		Subdomain: Subdomain, Now: cfg.Now, Log: cfg.Log, Logs: cfg.Logs})
-	if err != nil {
-		return nil, &Error{"start the sandbox", KindWorkers, "its Workers", "see the log; firedrill sandbox reset begins anew", err}
-	}
-	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, KV: s.kv, Workers: api.NewWorkersAPI(s.workers, cfg.Log),
-		Base: func() string { return "http://" + apiListener.Addr().String() }, Spool: spool, Now: cfg.Now, Log: cfg.Log, Trace: cfg.Trace}), cfg.Log)
-	s.servers[1].serve(s.workers.Front(), cfg.Log)
 	if err := writeEndpoint(cfg.StateDir, s.Endpoint()); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// open opens what is stored, starts the Workers, and serves.
+func (s *Sandbox) open(ctx context.Context) (err error) {
+	cfg := s.cfg
+	below := func(name string) string { return filepath.Join(cfg.StateDir, name) }
+	stored := func(what string, err error) error {
+		return &Error{"start the sandbox", KindStorage, what, "use the version that wrote it, or: firedrill sandbox reset", err}
+	}
+	if err := errors.Join(os.RemoveAll(below(spoolFolder)), os.MkdirAll(below(spoolFolder), 0o700)); err != nil {
+		return &Error{"start the sandbox", KindStorage, below(spoolFolder), "free the folder, or name another with --state", err}
+	}
+	if s.logs, err = openLog(below(workersLog), logSize); err != nil {
+		return &Error{"start the sandbox", KindStorage, below(workersLog), "free the file, or name another folder with --state", err}
+	}
+	if s.db, err = d1.Open(ctx, d1.Options{Dir: below(d1Folder), Now: cfg.Now, Log: cfg.Log}); err != nil {
+		return stored("its databases", err)
+	}
+	if s.kv, err = kv.Open(kv.Options{Dir: below(kvFolder), Now: cfg.Now, Random: rand.Reader, Log: cfg.Log, Lag: cfg.KVLag}); err != nil {
+		return stored("its KV namespaces", err)
+	}
+	count := meter.New(s.figures)
+	logs := io.Writer(s.logs)
+	if cfg.Logs != nil {
+		logs = io.MultiWriter(s.logs, cfg.Logs)
+	}
+	s.workers, err = workers.Open(ctx, workers.Options{Dir: below(workersFolder), Workerd: cfg.Workerd, D1: s.db, KV: s.kv,
+		Subdomain: Subdomain, Hosts: cfg.Hosts, Stubs: cfg.Stubs, SecretKey: cfg.SecretKey, Seen: count.Request, Now: cfg.Now, Log: cfg.Log, Logs: logs})
+	if err != nil {
+		return &Error{"start the sandbox", KindWorkers, "its Workers", "see the log; firedrill sandbox reset begins anew", err}
+	}
+	trace := func(c api.Call) {
+		count.Call(c.Method, c.Route, c.Status, c.Took)
+		if cfg.Trace != nil {
+			cfg.Trace(c)
+		}
+	}
+	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, KV: s.kv,
+		Workers: api.NewWorkersAPI(s.workers, cfg.Log), Base: func() string { return "http://" + s.servers[0].addr() }, Spool: below(spoolFolder),
+		Quotas: cfg.Quotas, Status: func(ctx context.Context) (any, error) { return s.Status(ctx) }, Metrics: count.Handler(),
+		Now: cfg.Now, Log: cfg.Log, Trace: trace}), cfg.Log)
+	s.servers[1].serve(s.workers.Front(), cfg.Log)
+	return nil
 }
 
 // Close lets requests in flight finish until ctx ends and stops everything.
@@ -171,6 +213,9 @@ func (s *Sandbox) close(ctx context.Context) error {
 	}
 	if s.kv != nil {
 		errs = append(errs, s.kv.Close())
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, removeEndpoint(s.cfg.StateDir), s.lock.Close())

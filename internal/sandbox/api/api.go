@@ -9,6 +9,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -30,6 +31,10 @@ import (
 // Prefix is where the API begins.
 const Prefix = "/client/v4"
 
+// metricsPath is where counters are shown. They need the token: the names of
+// Workers are in them.
+const metricsPath = "/metrics"
+
 // maxBody bounds the body of a call that is JSON, in bytes.
 const maxBody = 64 << 20
 
@@ -49,24 +54,37 @@ type Config struct {
 	Log   *slog.Logger
 	// Trace is told about every call; nil: nobody.
 	Trace func(Call)
+	// Quotas are counted when their window is set.
+	Quotas Quotas
+	// Status tells what runs, for the sandbox's own call.
+	Status func(context.Context) (any, error)
+	// Metrics shows counters, under /metrics; nil: none.
+	Metrics http.Handler
 }
 
 // Call is what a trace sees of a call: no token, no body.
 type Call struct {
-	Method, Path, TraceID string
-	Status                int
-	Took                  time.Duration
+	Began        time.Time
+	Method, Path string
+	Route        string // the pattern that the path matched; empty: none
+	TraceID      string // what the client gave in Cf-Trace-Id
+	Status       int
+	Took         time.Duration
 }
 
 // Server answers the API.
 type Server struct {
-	cfg   Config
-	files *transfers
+	cfg      Config
+	files    *transfers
+	calls    *limiter
+	restores *limiter
 }
 
 // New makes a server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, files: newTransfers(cfg.Spool, cfg.Now)}
+	return &Server{cfg: cfg, files: newTransfers(cfg.Spool, cfg.Now),
+		calls:    &limiter{window: cfg.Quotas.Window, most: MaxCalls, now: cfg.Now},
+		restores: &limiter{window: 2 * cfg.Quotas.Window, most: MaxRestores, now: cfg.Now}}
 }
 
 // Error is a refusal in the platform's form.
@@ -121,6 +139,7 @@ func routes() []route {
 		{"GET", "accounts/*", (*Server).account},
 		{"GET", "memberships", (*Server).memberships},
 		{"POST", "graphql", (*Server).graphql},
+		{"GET", "accounts/*/sandbox/status", (*Server).status},
 
 		{"POST", b, (*Server).createDatabase},
 		{"GET", b, (*Server).listDatabases},
@@ -148,14 +167,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			writeError(rec, &Error{http.StatusInternalServerError, 10001, "The sandbox broke on this call; its log says where"})
 		}
 		if s.cfg.Trace != nil {
-			s.cfg.Trace(Call{r.Method, r.URL.Path, r.Header.Get("Cf-Trace-Id"), rec.status, s.cfg.Now().Sub(start)})
+			s.cfg.Trace(Call{start, r.Method, r.URL.Path, rec.route, r.Header.Get("Cf-Trace-Id"), rec.status, s.cfg.Now().Sub(start)})
 		}
 	}()
 	s.serve(rec, r)
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serve(w *statusWriter, r *http.Request) {
 	if s.files.serve(w, r) {
+		w.route = transferPrefix + "*"
+		return
+	}
+	if r.URL.Path == metricsPath && s.cfg.Metrics != nil {
+		w.route = metricsPath
+		if err := s.authorize(r); err != nil {
+			writeError(w, err)
+			return
+		}
+		s.cfg.Metrics.ServeHTTP(w, r)
 		return
 	}
 	path, err := segments(r.URL.EscapedPath())
@@ -167,15 +196,23 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+	if err := s.countCall(w); err != nil {
+		writeError(w, err)
+		return
+	}
 	if len(path) >= 2 && path[0] == "accounts" && subtle.ConstantTimeCompare([]byte(path[1]), []byte(s.cfg.Account)) == 0 {
 		writeError(w, &Error{http.StatusForbidden, 7403, "The given account is not valid or is not authorized to access this service"})
 		return
 	}
-	if len(path) > 3 && path[0] == "accounts" && path[2] == "workers" && s.cfg.Workers != nil && s.cfg.Workers.ServeWorkers(w, r, path[3:]) {
-		return
+	if len(path) > 3 && path[0] == "accounts" && path[2] == "workers" && s.cfg.Workers != nil {
+		if pattern := s.cfg.Workers.ServeWorkers(w, r, path[3:]); pattern != "" {
+			w.route = "accounts/*/workers/" + pattern
+			return
+		}
 	}
 	for _, rt := range routes() {
 		if rt.method == r.Method && matchSegments(strings.Split(rt.pattern, "/"), path) {
+			w.route = rt.pattern
 			a, err := rt.handler(s, request{w, r, path})
 			s.finish(w, r, a, err)
 			return
@@ -282,10 +319,11 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(data) // the client may be gone
 }
 
-// statusWriter remembers the status for the trace.
+// statusWriter remembers for the trace what was answered, and by which route.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	route  string
 }
 
 func (w *statusWriter) WriteHeader(status int) {

@@ -324,6 +324,9 @@ func (s *Server) restore(q request) (answer, error) {
 			return answer{}, err
 		}
 	}
+	if err := s.countRestore(q); err != nil {
+		return answer{}, err
+	}
 	now, previous, err := s.cfg.D1.Restore(q.r.Context(), q.databaseID(), mark)
 	if err != nil {
 		return answer{}, err

@@ -36,38 +36,39 @@ type workersCall struct {
 // it stands. A handler that has written its answer itself says so.
 type workersReply struct {
 	result any
-	info   *page
+	info   any // page or cursors
 	done   bool
 }
 
 // ServeWorkers answers a request whose decoded path segments after
-// /accounts/{account}/workers/ are path. It reports false, and writes nothing,
-// when there is no such call.
-func (a *WorkersAPI) ServeWorkers(w http.ResponseWriter, r *http.Request, path []string) bool {
-	handler := a.route(r.Method, path)
-	if handler == nil {
-		return false
+// /accounts/{account}/workers/ are path, and returns the pattern that they
+// matched. It returns "", and writes nothing, when there is no such call.
+func (a *WorkersAPI) ServeWorkers(w http.ResponseWriter, r *http.Request, path []string) string {
+	rt, ok := a.route(r.Method, path)
+	if !ok {
+		return ""
 	}
-	reply, err := handler(workersCall{w: w, r: r, path: path})
+	reply, err := rt.handler(workersCall{w: w, r: r, path: path})
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
 	case !reply.done:
 		finishWorkers(w, reply)
 	}
-	return true
+	return rt.pattern
 }
 
 type workersHandler func(workersCall) (workersReply, error)
 
-// route finds the handler of a call. In a pattern * stands for one segment.
-func (a *WorkersAPI) route(method string, path []string) workersHandler {
+// route finds the line of the table for a call. In a pattern * stands for one
+// segment.
+func (a *WorkersAPI) route(method string, path []string) (workersRoute, bool) {
 	for _, rt := range a.routes() {
 		if rt.method == method && matchSegments(strings.Split(rt.pattern, "/"), path) {
-			return rt.handler
+			return rt, true
 		}
 	}
-	return nil
+	return workersRoute{}, false
 }
 
 type workersRoute struct {
@@ -76,13 +77,12 @@ type workersRoute struct {
 }
 
 func (a *WorkersAPI) routes() []workersRoute {
-	return []workersRoute{
+	return append(a.objectRoutes(), []workersRoute{
 		{"GET", "subdomain", a.accountSubdomain},
 		{"GET", "scripts", a.listScripts},
 		{"GET", "services/*", a.getService},
 		{"DELETE", "services/*", a.deleteScript},
 		{"GET", "tails/by-consumer/*", a.emptyList},
-		{"GET", "durable_objects/namespaces", a.emptyList},
 
 		{"PUT", "scripts/*", a.putScript},
 		{"GET", "scripts/*", a.content},
@@ -110,7 +110,7 @@ func (a *WorkersAPI) routes() []workersRoute {
 		{"GET", "scripts/*/schedules", a.getSchedules},
 		{"PUT", "scripts/*/schedules", a.putSchedules},
 		{"POST", "scripts/*/tails", a.postTail},
-	}
+	}...)
 }
 
 func matchSegments(pattern, path []string) bool {
@@ -164,12 +164,14 @@ func badWorkersRequest(format string, args ...any) error {
 // never a 5xx: clients would send it again.
 func workersStatus(code workers.Code) int {
 	switch code {
-	case workers.CodeNoWorker, workers.CodeNoSecret, workers.CodeNoDeployment, workers.CodeNoVersion:
+	case workers.CodeNoWorker, workers.CodeNoSecret, workers.CodeNoDeployment, workers.CodeNoVersion, workers.CodeNoObjects, workers.CodeNoSnapshot:
 		return http.StatusNotFound
 	case workers.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case workers.CodeStillReferenced:
 		return http.StatusConflict
+	case workers.CodeMigrationTag:
+		return http.StatusPreconditionFailed
 	}
 	return http.StatusBadRequest
 }

@@ -12,7 +12,7 @@ func (a *WorkersAPI) accountSubdomain(workersCall) (workersReply, error) {
 }
 
 func (a *WorkersAPI) emptyList(workersCall) (workersReply, error) {
-	return workersReply{result: []any{}, info: &page{Page: 1, PerPage: 20, TotalPages: 1}}, nil
+	return workersReply{result: []any{}, info: page{Page: 1, PerPage: 20, TotalPages: 1}}, nil
 }
 
 func (a *WorkersAPI) listScripts(c workersCall) (workersReply, error) {
@@ -148,9 +148,14 @@ func (a *WorkersAPI) references(c workersCall) (workersReply, error) {
 		}
 		return list
 	}
+	objects := []any{}
+	for _, u := range refs.Objects {
+		objects = append(objects, map[string]any{"name": u.Script, "service": u.Script, "environment": "production",
+			"durable_object_namespace_id": u.Namespace.ID, "durable_object_namespace_name": u.Namespace.Name()})
+	}
 	return workersReply{result: map[string]any{
 		"services":        map[string]any{"incoming": services(refs.Incoming), "outgoing": services(refs.Outgoing), "pages_function": false},
-		"durable_objects": []any{}, "dispatch_outbounds": []any{},
+		"durable_objects": objects, "dispatch_outbounds": []any{},
 	}}, nil
 }
 

@@ -57,7 +57,7 @@ func newCloud(t *testing.T) *cloud {
 			}
 			path = append(path, seg)
 		}
-		if !h.ServeWorkers(w, r, path) {
+		if h.ServeWorkers(w, r, path) == "" {
 			http.NotFound(w, r)
 		}
 	}))

@@ -12,21 +12,21 @@ const (
 	maxPerPage     = 100
 )
 
-// pageQuery reads page and per_page.
-func (c workersCall) pageQuery() (number, perPage int) {
-	number, perPage = 1, defaultPerPage
+// pageQuery reads page and per_page, which is otherwise unless it is given.
+func (c workersCall) pageQuery(otherwise, most int) (number, perPage int) {
+	number, perPage = 1, otherwise
 	q := c.r.URL.Query()
 	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 0 {
 		number = n
 	}
 	if n, err := strconv.Atoi(q.Get("per_page")); err == nil && n > 0 {
-		perPage = min(n, maxPerPage)
+		perPage = min(n, most)
 	}
 	return number, perPage
 }
 
 func (a *WorkersAPI) listVersions(c workersCall) (workersReply, error) {
-	number, perPage := c.pageQuery()
+	number, perPage := c.pageQuery(defaultPerPage, maxPerPage)
 	list, err := a.m.Versions(c.r.Context(), c.name(), perPage, (number-1)*perPage)
 	if err != nil {
 		return workersReply{}, err
@@ -37,7 +37,7 @@ func (a *WorkersAPI) listVersions(c workersCall) (workersReply, error) {
 	}
 	return workersReply{
 		result: map[string]any{"items": items},
-		info: &page{Page: number, PerPage: perPage, Count: len(items), TotalCount: list.Total,
+		info: page{Page: number, PerPage: perPage, Count: len(items), TotalCount: list.Total,
 			TotalPages: (list.Total + perPage - 1) / perPage},
 	}, nil
 }
@@ -74,7 +74,8 @@ func (a *WorkersAPI) getDeployment(c workersCall) (workersReply, error) {
 }
 
 func (a *WorkersAPI) postDeployment(c workersCall) (workersReply, error) {
-	// code_update_strategy concerns Durable Objects only and is passed over.
+	// code_update_strategy says when Durable Objects get new code; here they get
+	// it with the deployment, so it is passed over.
 	var given struct {
 		Strategy    string            `json:"strategy"`
 		Versions    []workers.Share   `json:"versions"`

@@ -75,6 +75,9 @@ func versionDetails(v workers.Version) map[string]any {
 	if len(v.CacheOptions) > 0 {
 		runtime["cache_options"] = v.CacheOptions
 	}
+	if v.MigrationTag != "" {
+		runtime["migration_tag"] = v.MigrationTag
+	}
 	view["resources"] = map[string]any{"bindings": showBindings(v), "script": script, "script_runtime": runtime}
 	view["startup_time_ms"] = v.StartupMS
 	return view
@@ -101,6 +104,9 @@ func scriptView(sc workers.Script, v workers.Version) map[string]any {
 	}
 	for key, value := range scriptSettingsView(sc.Settings) {
 		view[key] = value
+	}
+	if sc.MigrationTag != "" {
+		view["migration_tag"] = sc.MigrationTag
 	}
 	return view
 }

@@ -282,3 +282,14 @@ func syncFolder(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// FileSize is how much a namespace takes on disk, in bytes.
+func (s *Store) FileSize(id string) int64 {
+	var total int64
+	for _, suffix := range []string{"", "-wal"} {
+		if st, err := os.Stat(s.path(id) + suffix); err == nil { // else nothing is stored yet
+			total += st.Size()
+		}
+	}
+	return total
+}

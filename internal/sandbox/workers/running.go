@@ -35,3 +35,22 @@ func (m *Manager) Running() []Running {
 	})
 	return out
 }
+
+// Deployed is a Worker with the deployment and the versions that serve.
+type Deployed struct {
+	Script     string
+	Deployment Deployment
+	Versions   []Version // in the order of Deployment.Shares
+}
+
+// AllDeployed lists what serves, by name.
+func (m *Manager) AllDeployed() []Deployed {
+	m.mu.Lock()
+	all := m.live
+	m.mu.Unlock()
+	list := []Deployed{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, Deployed{name, all[name].deployment, all[name].versions})
+	}
+	return list
+}

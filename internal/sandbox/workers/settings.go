@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"maps"
 	"slices"
 )
 
@@ -110,8 +111,18 @@ func (m *Manager) incoming(name string) []string {
 	return list
 }
 
-// References are the Workers that a Worker is connected with.
-type References struct{ Incoming, Outgoing []string }
+// References are the Workers that a Worker is connected with: by bindings to
+// services and to Durable Objects, and which of its classes others use.
+type References struct {
+	Incoming, Outgoing []string
+	Objects            []ObjectUse
+}
+
+// ObjectUse is a Worker's binding to a class of another.
+type ObjectUse struct {
+	Script    string
+	Namespace Namespace
+}
 
 // References lists whom a Worker's service bindings connect it with.
 func (m *Manager) References(ctx context.Context, name string) (References, error) {
@@ -132,5 +143,27 @@ func (m *Manager) References(ctx context.Context, name string) (References, erro
 		}
 	}
 	slices.Sort(refs.Outgoing)
+	refs.Objects = m.objectUses(name)
 	return refs, nil
+}
+
+// objectUses lists which classes of a Worker others are bound to. The caller
+// holds m.mu.
+func (m *Manager) objectUses(name string) []ObjectUse {
+	var list []ObjectUse
+	own := m.live[name]
+	if own == nil {
+		return nil
+	}
+	for _, other := range slices.Sorted(maps.Keys(m.live)) {
+		for _, v := range m.live[other].versions {
+			for _, b := range v.Bindings {
+				n, ok := byID(own.namespaces, b.NamespaceID)
+				if use := (ObjectUse{other, n}); ok && other != name && !slices.Contains(list, use) {
+					list = append(list, use)
+				}
+			}
+		}
+	}
+	return list
 }

@@ -35,6 +35,11 @@ type Options struct {
 	// Stubs are types of bindings that are accepted although the sandbox does
 	// not run them; every call on such a binding is refused. See [Stubs].
 	Stubs []string
+	// Hosts leads further host names to Workers, beside NAME.localhost and
+	// NAME.<subdomain>.workers.dev.
+	Hosts map[string]string
+	// Seen is told about every request to a Worker; nil: nobody.
+	Seen func(worker string, status int, took time.Duration)
 	// Subdomain is the account's part of NAME.<subdomain>.workers.dev; empty
 	// means "sandbox".
 	Subdomain string
@@ -164,8 +169,10 @@ func Open(ctx context.Context, opt Options) (_ *Manager, err error) {
 				opt.Log.Error("no randomness for the front", "err", err)
 			}
 		},
-		Wait: 10 * time.Second,
-		Log:  opt.Log,
+		Hosts: opt.Hosts,
+		Seen:  opt.Seen,
+		Wait:  10 * time.Second,
+		Log:   opt.Log,
 	})
 	if err := m.resume(ctx); err != nil {
 		return nil, err

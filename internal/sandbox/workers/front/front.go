@@ -36,6 +36,12 @@ type Options struct {
 	// Wait is how long a request waits for a crashed process to come back
 	// before it is answered 503.
 	Wait time.Duration
+	// Hosts leads further host names, in lower case and without port, to
+	// Workers.
+	Hosts map[string]string
+	// Seen is told about every request when it has ended; nil: nobody. Status
+	// is 0 when the client went away before there was one.
+	Seen func(worker string, status int, took time.Duration)
 	// Log receives what goes wrong between proxy and process.
 	Log *slog.Logger
 }
@@ -73,15 +79,17 @@ type passage struct {
 	up       *Upstream
 	at       *endpoints
 	upgraded bool
+	status   int // of the Worker's answer; 0 until there is one
 }
 
 type passageKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
 	script, workersDev := p.scriptOf(r.Host)
 	if script == "" {
-		fail(w, http.StatusNotFound, fmt.Sprintf("No Worker is reached under the host %q: use NAME.%s or NAME.localhost.", r.Host, p.opt.Domain))
+		fail(w, http.StatusNotFound, fmt.Sprintf("No Worker is reached under the host %q: use NAME.%s, NAME.localhost or a host given with --host.", r.Host, p.opt.Domain))
 		return
 	}
 	pass, err := p.acquire(r, script, workersDev)
@@ -94,7 +102,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	defer func() { pass.up.release(pass.upgraded) }()
+	defer func() {
+		pass.up.release(pass.upgraded)
+		if p.opt.Seen != nil {
+			p.opt.Seen(script, pass.status, time.Since(began))
+		}
+	}()
 
 	ctx := context.WithValue(r.Context(), passageKey{}, pass)
 	if r.Header.Get("Upgrade") != "" {
@@ -164,6 +177,9 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		resp, err := pass.at.transports[pass.script].roundTrip(r)
 		var op *net.OpError
+		if err == nil {
+			pass.status = resp.StatusCode
+		}
 		if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
 			pass.upgraded = true
 			pass.up.upgrade()
@@ -207,7 +223,7 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	script := ""
 	if pass, ok := r.Context().Value(passageKey{}).(*passage); ok {
-		script = pass.script
+		script, pass.status = pass.script, http.StatusBadGateway
 	}
 	p.opt.Log.Warn("request to a Worker broke off", "worker", script, "method", r.Method, "path", r.URL.Path, "err", err)
 	fail(w, http.StatusBadGateway, fmt.Sprintf("The Worker %q ended before it answered.", script))
@@ -227,6 +243,9 @@ func (p *Proxy) scriptOf(host string) (name string, workersDev bool) {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if name, ok := p.opt.Hosts[host]; ok {
+		return name, false
+	}
 	if name, ok := strings.CutSuffix(host, "."+p.opt.Domain); ok && !strings.Contains(name, ".") {
 		return name, true
 	}
