@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -18,12 +15,6 @@ import (
 	"firedrill/internal/sandbox"
 	"firedrill/internal/sandbox/workers/workerd"
 )
-
-// sandboxOptions are the flags of `sandbox up`.
-type sandboxOptions struct {
-	listen, front, state string
-	detach               bool
-}
 
 func (a *app) sandboxCommand() *cobra.Command {
 	var o sandboxOptions
@@ -41,17 +32,13 @@ func (a *app) sandboxCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&o.state, "state", "", "state `folder` of the sandbox (default: sandbox below --home)")
-	up := &cobra.Command{Use: "up", Short: "Start it and stay, or --detach", Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.sandboxUp(c.Context(), o) }}
-	up.Flags().StringVar(&o.listen, "listen", sandbox.DefaultListen, "`address` of the API")
-	up.Flags().StringVar(&o.front, "front", sandbox.DefaultFront, "`address` of the Workers")
-	up.Flags().BoolVar(&o.detach, "detach", false, "start it in the background and return when it is ready")
 	sub := func(use, short string, run func(sandboxOptions) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: args(0, 0, "no arguments"), RunE: func(*cobra.Command, []string) error { return run(o) }}
 	}
-	c.AddCommand(up,
+	c.AddCommand(a.sandboxUpCommand(&o),
 		sub("down", "Stop it", a.sandboxDown),
-		sub("status", "What runs, and where", a.sandboxStatus),
+		&cobra.Command{Use: "status", Short: "What runs, and where", Args: args(0, 0, "no arguments"),
+			RunE: func(c *cobra.Command, _ []string) error { return a.sandboxStatus(c.Context(), o) }},
 		sub("env", "Shell lines after which the real wrangler works on it", a.sandboxEnv),
 		sub("reset", "Remove its state; it must not run", a.sandboxReset))
 	return c
@@ -94,37 +81,6 @@ func (a *app) workerd(ctx context.Context, live *term.Live) (workerd.Binary, err
 	return b, nil
 }
 
-func (a *app) sandboxUp(ctx context.Context, o sandboxOptions) error {
-	if o.detach {
-		return a.sandboxDetach(ctx, o)
-	}
-	dir, err := a.sandboxDir(o)
-	if err != nil {
-		return err
-	}
-	live := a.live()
-	b, err := a.workerd(ctx, live)
-	live.Close()
-	if err != nil {
-		return err
-	}
-	level := slog.LevelWarn
-	if a.global.verbose {
-		level = slog.LevelDebug
-	}
-	started := a.Now()
-	s, err := sandbox.Start(ctx, sandbox.Config{StateDir: dir, Listen: o.listen, Front: o.front, Workerd: b.Path, Now: a.Now,
-		Log: slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})), Logs: a.Stderr})
-	if err != nil {
-		return sandboxError(err)
-	}
-	a.printEndpoint(fmt.Sprintf("ready in %s", term.Seconds(a.Now().Sub(started).Seconds())), s.Endpoint())
-	<-ctx.Done()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	return sandboxError(s.Close(stop))
-}
-
 func (a *app) printEndpoint(text string, e sandbox.Endpoint) {
 	if a.global.json {
 		// The token is left out: what is printed ends up in logs.
@@ -132,73 +88,6 @@ func (a *app) printEndpoint(text string, e sandbox.Endpoint) {
 		return
 	}
 	a.out.Line(term.Strong, "sandbox", fmt.Sprintf("%s   API %s   Workers %s", text, e.API, e.Front))
-}
-
-// sandboxDetach starts this program again as a sandbox of its own and waits
-// until it is ready.
-func (a *app) sandboxDetach(ctx context.Context, o sandboxOptions) error {
-	dir, err := a.sandboxDir(o)
-	if err != nil {
-		return err
-	}
-	if e, err := sandbox.Running(dir); err == nil {
-		a.printEndpoint("runs already", e)
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindStorage, Target: dir, Err: err, Remedy: "name a folder that can be written: --state DIR"}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInternal, Err: err}
-	}
-	logPath := filepath.Join(dir, "sandbox.log")
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindStorage, Target: logPath, Err: err, Remedy: "free the folder"}
-	}
-	defer log.Close() //nolint:errcheck // the child holds its own
-	from, err := log.Seek(0, 2)
-	if err != nil {
-		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindStorage, Target: logPath, Err: err}
-	}
-	// The sandbox outlives this command, so it gets no context of it.
-	cmd := exec.Command(self, "sandbox", "up", "--state", dir, "--listen", o.listen, "--front", o.front) //nolint:noctx // see above
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return &firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInternal, Target: self, Err: err}
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // how it ended stands in its log
-	}()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ended: // how it ended stands in its log
-			return a.detachFailed(logPath, from)
-		case <-ctx.Done():
-			return errors.Join(&firedrill.Error{Op: "start the sandbox", Kind: firedrill.KindInterrupted, Detail: "interrupted while it started"}, cmd.Process.Signal(syscall.SIGTERM))
-		case <-tick.C:
-			if e, err := sandbox.Running(dir); err == nil && e.PID == cmd.Process.Pid {
-				a.printEndpoint("ready", e)
-				return nil
-			}
-		}
-	}
-}
-
-// detachFailed shows what the process that did not start said.
-func (a *app) detachFailed(logPath string, from int64) error {
-	data, err := os.ReadFile(logPath)
-	if err == nil && int64(len(data)) > from {
-		if _, err := a.Stderr.Write(data[from:]); err != nil {
-			return err
-		}
-	}
-	return exitStatus(firedrill.ExitOperational)
 }
 
 func (a *app) sandboxDown(o sandboxOptions) error {
@@ -223,22 +112,6 @@ func (a *app) sandboxDown(o sandboxOptions) error {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return &firedrill.Error{Op: "stop the sandbox", Kind: firedrill.KindTimeout, Target: fmt.Sprintf("process %d", e.PID), Detail: "did not stop within 20 s", Remedy: fmt.Sprintf("kill -9 %d (nothing acknowledged is lost)", e.PID)}
-}
-
-func (a *app) sandboxStatus(o sandboxOptions) error {
-	dir, err := a.sandboxDir(o)
-	if err != nil {
-		return err
-	}
-	e, err := sandbox.Running(dir)
-	if err != nil {
-		return sandboxError(err)
-	}
-	a.printEndpoint(fmt.Sprintf("runs as process %d since %s", e.PID, e.Started.Local().Format("15:04:05")), e)
-	if !a.global.json {
-		a.out.Line(term.Plain, "  state", dir)
-	}
-	return nil
 }
 
 func (a *app) sandboxEnv(o sandboxOptions) error {
