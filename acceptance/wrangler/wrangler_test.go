@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,8 +18,7 @@ import (
 	"time"
 
 	"firedrill/examples/foundation"
-	"firedrill/internal/sandbox"
-	"firedrill/internal/sandbox/workers/workerd"
+	"firedrill/internal/testkit/sandboxtest"
 )
 
 // pinned is the version that package-lock.json holds.
@@ -84,40 +80,25 @@ func install(t *testing.T) string {
 
 // bench is a sandbox with a wrangler beside it.
 type bench struct {
-	t        *testing.T
-	bin      string
-	dir      string // a copy of the example
-	endpoint sandbox.Endpoint
-	env      []string
+	t     *testing.T
+	bin   string
+	dir   string // a copy of the example
+	cloud *sandboxtest.Cloud
+	env   []string
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	bin := install(t)
-	ctx := context.Background()
-	b, err := workerd.Locate(ctx, workerd.Locator{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := sandbox.Start(ctx, sandbox.Config{StateDir: t.TempDir(), Listen: "127.0.0.1:0", Front: "127.0.0.1:0", Workerd: b.Path, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop, cancel := context.WithTimeout(ctx, 20*time.Second)
-		defer cancel()
-		if err := s.Close(stop); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &bench{t: t, bin: bin, dir: t.TempDir(), endpoint: s.Endpoint()}
+	c := sandboxtest.Start(t)
+	w := &bench{t: t, bin: bin, dir: t.TempDir(), cloud: c}
 	if err := os.CopyFS(w.dir, foundation.Files); err != nil {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
 	w.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "WRANGLER_LOG_PATH=" + home, "CI=1", "NO_COLOR=1",
-		"npm_config_registry=http://127.0.0.1:9/", "CLOUDFLARE_API_BASE_URL=" + w.endpoint.API, "CLOUDFLARE_API_TOKEN=" + w.endpoint.Token,
-		"CLOUDFLARE_ACCOUNT_ID=" + w.endpoint.Account, "WRANGLER_SEND_METRICS=false", "WRANGLER_SEND_ERROR_REPORTS=false", "WRANGLER_HIDE_BANNER=true"}
+		"npm_config_registry=http://127.0.0.1:9/", "CLOUDFLARE_API_BASE_URL=" + c.API, "CLOUDFLARE_API_TOKEN=" + c.Token(),
+		"CLOUDFLARE_ACCOUNT_ID=" + c.Account, "WRANGLER_SEND_METRICS=false", "WRANGLER_SEND_ERROR_REPORTS=false", "WRANGLER_HIDE_BANNER=true"}
 	return w
 }
 
@@ -163,28 +144,6 @@ func (b *bench) json(out string, into any) {
 	if err := json.Unmarshal([]byte(out[i:]), into); err != nil {
 		b.t.Fatalf("%v in\n%s", err, out)
 	}
-}
-
-// get asks a Worker through the front.
-func (b *bench) get(worker, path string) (int, string) {
-	b.t.Helper()
-	front := strings.TrimPrefix(b.endpoint.Front, "http://")
-	_, port, _ := net.SplitHostPort(front)
-	req, err := http.NewRequest(http.MethodGet, "http://"+front+path, nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	req.Host = worker + ".localhost:" + port
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
 }
 
 func words(s string) []string { return strings.Fields(s) }
@@ -250,7 +209,7 @@ func TestTheExampleIsDeployedUnchanged(t *testing.T) {
 	b.must("gateway", words("deploy"), "foundation-gateway")
 	for path, want := range map[string]string{"/health": `"status":"healthy"`, "/api/tenants": `"name":"Tenant 001"`, "/api/directory": `"name":"Europe"`,
 		"/api/ledger": `"largest":"900720`, "/api/users?tenant=5": "@tenant5.example", "/api/audit": "create tenant", "/api/documents": "00FF", "/api/tenants/7": `"id":7`} {
-		if status, body := b.get("foundation-gateway", path); status != http.StatusOK || !strings.Contains(body, want) {
+		if status, body := b.cloud.Get("foundation-gateway", path); status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.300s, want %s", path, status, body, want)
 		}
 	}
@@ -259,7 +218,7 @@ func TestTheExampleIsDeployedUnchanged(t *testing.T) {
 		t.Fatalf("%d versions after one deploy", len(first))
 	}
 	b.must("gateway", words("deploy --var PLATFORM:second"))
-	if _, body := b.get("foundation-gateway", "/health"); !strings.Contains(body, `"platform":"second"`) {
+	if _, body := b.cloud.Get("foundation-gateway", "/health"); !strings.Contains(body, `"platform":"second"`) {
 		t.Fatalf("the second deploy does not serve: %s", body)
 	}
 	var deployments []struct {
@@ -272,7 +231,7 @@ func TestTheExampleIsDeployedUnchanged(t *testing.T) {
 		t.Fatalf("deployments %+v", deployments)
 	}
 	b.must("gateway", []string{"rollback", first[0], "--name", "foundation-gateway", "-m", "back", "-y"})
-	if _, body := b.get("foundation-gateway", "/health"); !strings.Contains(body, `"platform":"foundation"`) {
+	if _, body := b.cloud.Get("foundation-gateway", "/health"); !strings.Contains(body, `"platform":"foundation"`) {
 		t.Fatalf("the rollback does not serve: %s", body)
 	}
 	// The newest version must be what serves before a secret can be put.
@@ -288,7 +247,7 @@ func TestTheExampleIsDeployedUnchanged(t *testing.T) {
 		t.Errorf("the secret is still there: %s", out)
 	}
 	b.must("gateway", words("delete --name foundation-gateway --force"))
-	if status, _ := b.get("foundation-gateway", "/health"); status != http.StatusNotFound {
+	if status, _ := b.cloud.Get("foundation-gateway", "/health"); status != http.StatusNotFound {
 		t.Errorf("a deleted Worker answers %d", status)
 	}
 }
