@@ -24,7 +24,9 @@ export default {
       case "kv":
         return text(await env.KV.get(`key-${n}`));
       case "kvput":
-        await env.KV.put(`written-${n}`, value(n));
+        // Another value each time: SQLite writes, and syncs, nothing when a
+        // row is replaced by an equal one.
+        await env.KV.put(`written-${n}`, value(Math.random()));
         return text("put");
       case "d1": {
         const row = await env.DB.prepare("SELECT id, name, email FROM users WHERE id = ?").bind(Number(n)).first();

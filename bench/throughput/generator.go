@@ -29,6 +29,8 @@ type sample struct {
 	latency  []time.Duration // of the answers that were right
 	failed   int
 	failures []string // the first few
+	answered int      // right answers, those of the warm-up included
+	cpu      usage    // of the side, the warm-up included; 0 where it is unknown
 }
 
 // warmUp comes before every turn, over the connections of the turn.
@@ -81,10 +83,10 @@ func (t target) attack(ctx context.Context, r row, c int, length time.Duration) 
 						return
 					}
 					defer conn.Close()
-				case sent.After(from):
-					res.latency = append(res.latency, done.Sub(sent))
-					if done.After(until) {
-						return
+				default:
+					res.answered++
+					if sent.After(from) {
+						res.latency = append(res.latency, done.Sub(sent))
 					}
 				}
 			}
@@ -104,6 +106,9 @@ func (t target) attack(ctx context.Context, r row, c int, length time.Duration) 
 func (s *sample) add(o sample) {
 	s.latency = append(s.latency, o.latency...)
 	s.failed += o.failed
+	s.answered += o.answered
+	s.cpu.own += o.cpu.own
+	s.cpu.workerd += o.cpu.workerd
 	s.failures = append(s.failures, o.failures...)
 	s.failures = s.failures[:min(len(s.failures), 3)]
 }

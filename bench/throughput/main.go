@@ -16,6 +16,8 @@
 //	go run ./bench/throughput --only trivial,d1 --cpuprofile sandbox.pprof
 //
 // The first run installs the pinned wrangler with npm, into the user's cache.
+// With FIREDRILL_WORKERD the sandbox runs another workerd, for instance
+// wrangler's own, so that both sides run the same one.
 package main
 
 import (
@@ -120,7 +122,11 @@ func run(ctx context.Context, opt options) (err error) {
 	if err != nil {
 		return err
 	}
-	rep := report{Machine: machine()}
+	bundled, err := bundledWorkerd(wrangler)
+	if err != nil {
+		return err
+	}
+	rep := report{Machine: machine(), Wrangler: "wrangler " + pinned + " with its workerd " + bundled}
 	if rep.Ceiling, err = ceiling(ctx, opt.length()); err != nil {
 		return err
 	}
@@ -173,6 +179,7 @@ func load(ctx context.Context, opt options, dir, wrangler string, rep *report) (
 		return err
 	}
 	sides = append(sides, dev)
+	rep.Sandbox = "workerd " + sandbox.Workerd
 	for _, s := range sides {
 		if err := s.await(ctx, "/trivial", "ok"); err != nil {
 			return err
@@ -189,7 +196,7 @@ func load(ctx context.Context, opt options, dir, wrangler string, rep *report) (
 			line := line{Row: r.Name, Title: r.Title, Write: r.Write, Connections: c}
 			for range rounds {
 				for i, s := range sides {
-					got, err := s.attack(ctx, r, c, opt.length())
+					got, err := s.turn(ctx, r, c, opt.length())
 					if err != nil {
 						return err
 					}
@@ -197,6 +204,12 @@ func load(ctx context.Context, opt options, dir, wrangler string, rep *report) (
 				}
 			}
 			rep.Lines = append(rep.Lines, line.finish())
+		}
+	}
+	for _, r := range chosen {
+		if r.Write {
+			progress("%s, what is synced", r.Title)
+			rep.Syncs = append(rep.Syncs, syncs(ctx, r, sides, dir))
 		}
 	}
 	return nil

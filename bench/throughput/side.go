@@ -114,3 +114,14 @@ func (s *side) await(ctx context.Context, path, want string) error {
 		}
 	}
 }
+
+// turn is one turn of the load, with the CPU time that the side needed for it.
+func (s *side) turn(ctx context.Context, r row, c int, length time.Duration) (sample, error) {
+	before, known := s.usage()
+	got, err := s.attack(ctx, r, c, length)
+	after, _ := s.usage()
+	if known {
+		got.cpu = usage{after.own - before.own, after.workerd - before.workerd}
+	}
+	return got, err
+}

@@ -89,6 +89,17 @@ func moduleRoot() (string, error) {
 	return "", err
 }
 
+// bundledWorkerd is the version of the workerd that came with a wrangler.
+func bundledWorkerd(bin string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(bin), "..", "workerd", "package.json"))
+	if err != nil {
+		return "", err
+	}
+	var p struct{ Version string }
+	err = json.Unmarshal(data, &p)
+	return p.Version, err
+}
+
 // writeProject writes what wrangler dev needs, each Worker in a folder.
 func writeProject(dir string, project []script) error {
 	for _, sc := range project {
