@@ -12,24 +12,30 @@ import (
 	_ "modernc.org/sqlite" // the database driver "sqlite"
 )
 
+// The keys stand in a tree of their own, small enough that a write in any
+// order touches few pages; the values stand in the order in which they came.
 const schema = `
 CREATE TABLE IF NOT EXISTS entries (
   key BLOB PRIMARY KEY,
+  id INTEGER NOT NULL, -- of the value
   expiration INTEGER,
-  metadata BLOB,
-  value BLOB NOT NULL
+  metadata BLOB
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contents (id INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS by_expiration ON entries(expiration) WHERE expiration IS NOT NULL;
 `
 
 // The statements of a namespace. An expired entry is as good as gone.
 const (
-	sqlGet    = "SELECT value, metadata, coalesce(expiration, 0) FROM entries WHERE key = ?1 AND (expiration IS NULL OR expiration > ?2)"
-	sqlPut    = "INSERT INTO entries(key, expiration, metadata, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET expiration = ?2, metadata = ?3, value = ?4"
-	sqlDelete = "DELETE FROM entries WHERE key = ?1"
-	sqlExpire = "DELETE FROM entries WHERE expiration <= ?1"
+	sqlGet    = "SELECT value, metadata, coalesce(expiration, 0) FROM entries JOIN contents USING (id) WHERE key = ?1 AND (expiration IS NULL OR expiration > ?2)"
+	sqlEnter  = "INSERT INTO entries(key, id, expiration, metadata) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET expiration = ?3, metadata = ?4 RETURNING id"
+	sqlFill   = "INSERT INTO contents(id, value) VALUES (?1, ?2) ON CONFLICT(id) DO UPDATE SET value = ?2"
+	sqlDelete = "DELETE FROM entries WHERE key = ?1 RETURNING id"
+	sqlEmpty  = "DELETE FROM contents WHERE id = ?1"
+	sqlExpire = "DELETE FROM contents WHERE id IN (SELECT id FROM entries WHERE expiration <= ?1); DELETE FROM entries WHERE expiration <= ?1"
 	sqlList   = "SELECT key, metadata, coalesce(expiration, 0) FROM entries WHERE key >= ?1 AND key < ?2 AND (expiration IS NULL OR expiration > ?3) ORDER BY key LIMIT ?4"
-	sqlCount  = "SELECT count(*), coalesce(sum(length(value)), 0) FROM entries WHERE expiration IS NULL OR expiration > ?1"
+	sqlCount  = "SELECT count(*), coalesce(sum(length(value)), 0) FROM entries JOIN contents USING (id) WHERE expiration IS NULL OR expiration > ?1"
+	sqlNext   = "SELECT coalesce(max(id), 0) + 1 FROM contents"
 )
 
 // readers is how many reads of one namespace run at the same time.
@@ -46,6 +52,7 @@ type namespace struct {
 	write   *sql.DB
 	get     *sql.Stmt
 	list    *sql.Stmt
+	next    int64 // id of the next new value; the writer's
 	writes  chan *write
 	stop    chan struct{}
 	stopped chan struct{}
@@ -72,10 +79,15 @@ func (n *namespace) prepare(ctx context.Context) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if n.write, err = openDB(n.path, 1, "cache_size(-16000)"); err != nil {
+	// A long log lets bulk writes that touch the same pages again share the cost
+	// of moving them; a checkpoint shortens it to its limit.
+	if n.write, err = openDB(n.path, 1, "cache_size(-32000)", "wal_autocheckpoint(16000)", "journal_size_limit(4194304)"); err != nil {
 		return err
 	}
 	if _, err = n.write.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if err = n.write.QueryRowContext(ctx, sqlNext).Scan(&n.next); err != nil {
 		return err
 	}
 	if n.read, err = openDB(n.path, readers, "query_only(ON)"); err != nil {

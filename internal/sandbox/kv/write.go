@@ -19,9 +19,25 @@ type write struct {
 
 // batch is the transaction in which writes are applied.
 type batch struct {
-	ctx      context.Context
-	tx       *sql.Tx
-	put, del *sql.Stmt
+	ctx                        context.Context
+	tx                         *sql.Tx
+	next                       *int64
+	enter, fill, remove, empty *sql.Stmt
+}
+
+// begin prepares the statements of a transaction; they end with it.
+func begin(ctx context.Context, tx *sql.Tx, next *int64) (*batch, error) {
+	b := &batch{ctx: ctx, tx: tx, next: next}
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{{&b.enter, sqlEnter}, {&b.fill, sqlFill}, {&b.remove, sqlDelete}, {&b.empty, sqlEmpty}} {
+		var err error
+		if *p.stmt, err = tx.PrepareContext(ctx, p.text); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 func (b *batch) Put(e Entry) error {
@@ -36,12 +52,26 @@ func (b *batch) Put(e Entry) error {
 	if value == nil {
 		value = []byte{} // nil would be NULL
 	}
-	_, err := b.put.ExecContext(b.ctx, []byte(e.Key), expiration, metadata, value)
+	var id int64
+	if err := b.enter.QueryRowContext(b.ctx, []byte(e.Key), *b.next, expiration, metadata).Scan(&id); err != nil {
+		return err
+	}
+	if id == *b.next {
+		*b.next++
+	}
+	_, err := b.fill.ExecContext(b.ctx, id, value)
 	return err
 }
 
 func (b *batch) Delete(key string) error {
-	_, err := b.del.ExecContext(b.ctx, []byte(key))
+	var id int64
+	err := b.remove.QueryRowContext(b.ctx, []byte(key)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // it was not there
+	}
+	if err == nil {
+		_, err = b.empty.ExecContext(b.ctx, id)
+	}
 	return err
 }
 
@@ -122,11 +152,8 @@ func (n *namespace) transact(group []*write) (err error) {
 			}
 		}
 	}()
-	b := &batch{ctx: ctx, tx: tx}
-	if b.put, err = tx.PrepareContext(ctx, sqlPut); err != nil {
-		return err
-	}
-	if b.del, err = tx.PrepareContext(ctx, sqlDelete); err != nil {
+	b, err := begin(ctx, tx, &n.next)
+	if err != nil {
 		return err
 	}
 	for _, w := range group {
