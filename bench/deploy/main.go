@@ -1,8 +1,9 @@
 // Command deploy measures what deployments and rollbacks cost the users of a
 // Worker in the sandbox.
 //
-// One Worker that reads a database is called at a fixed rate, whether or not
-// earlier requests were answered. For the first half of the time nothing else
+// A Worker is called at a fixed rate, whether or not earlier requests were
+// answered: first one that reads a database, then one whose Durable Objects
+// write with every request, so that two processes may never own their storage. For the first half of the time nothing else
 // happens: that is the steady state. In the second half versions are deployed
 // and rolled back, spread evenly. Printed are failures and latencies of both
 // halves of the same run, and how long a deployment took. The exit status is 1
@@ -13,6 +14,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -51,6 +53,23 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// subject is a Worker that is measured.
+type subject struct {
+	name, title string
+	upload      func(n int) workers.Upload
+}
+
+// objectsSource is a Worker whose every request is a durable write of one of
+// sixteen objects.
+const objectsSource = `import { DurableObject } from "cloudflare:workers";
+export class Count extends DurableObject {
+  constructor(ctx, env) { super(ctx, env); ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS n(id INTEGER PRIMARY KEY, v INTEGER)"); }
+  add() { return this.ctx.storage.sql.exec("INSERT INTO n VALUES (1, 1) ON CONFLICT(id) DO UPDATE SET v = v + 1 RETURNING v").one().v; }
+}
+export default { async fetch(request, env) {
+  const stub = env.COUNT.get(env.COUNT.idFromName("object " + Math.floor(Math.random() * 16)));
+  return Response.json({ version: %d, count: await stub.add() }); } };`
 
 // source is the Worker: every answer comes out of the database and says which
 // version gave it.
@@ -92,23 +111,38 @@ func run(ctx context.Context, opt options) (failures int, err error) {
 		}
 	}()
 
-	first, err := m.Put(ctx, "bench", version(0, id))
+	fmt.Printf("workerd %s (%s), %d requests/s, %v steady, then %v with %d deployments and %d rollbacks\n",
+		bin.Version, bin.Source, opt.rate, opt.half, opt.half, opt.deploys, opt.deploys)
+	for _, s := range []subject{
+		{"stateless", "a Worker that reads a database", func(n int) workers.Upload { return version(n, id) }},
+		{"objects", "a Worker whose Durable Objects write", objects},
+	} {
+		n, err := measure(ctx, m, s, "http://"+l.Addr().String()+"/", opt)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", s.name, err)
+		}
+		failures += n
+	}
+	return failures, nil
+}
+
+// measure runs both halves for one Worker and counts the requests that failed.
+func measure(ctx context.Context, m *workers.Manager, s subject, target string, opt options) (int, error) {
+	first, err := m.Put(ctx, s.name, s.upload(0))
 	if err != nil {
 		return 0, err
 	}
-	fmt.Printf("workerd %s (%s), %d requests/s, %v steady, then %v with %d deployments and %d rollbacks\n",
-		bin.Version, bin.Source, opt.rate, opt.half, opt.half, opt.deploys, opt.deploys)
-	target := "http://" + l.Addr().String() + "/"
-	if _, err := attack(target, opt.rate, 2*time.Second, nil); err != nil { // warm up
+	fmt.Printf("\n%s\n", s.title)
+	if _, err := attack(target, s.name, opt.rate, 2*time.Second, nil); err != nil { // warm up
 		return 0, err
 	}
-	steady, err := attack(target, opt.rate, opt.half, nil)
+	steady, err := attack(target, s.name, opt.rate, opt.half, nil)
 	if err != nil {
 		return 0, err
 	}
 	var swaps []time.Duration
-	swapping, err := attack(target, opt.rate, opt.half, func() error {
-		swaps, err = swap(ctx, m, first.Version.ID, id, opt)
+	swapping, err := attack(target, s.name, opt.rate, opt.half, func() error {
+		swaps, err = swap(ctx, m, s, first.Version.ID, opt)
 		return err
 	})
 	if err != nil {
@@ -119,6 +153,23 @@ func run(ctx context.Context, opt options) (failures int, err error) {
 	slices.Sort(swaps)
 	fmt.Printf("%d swaps: call p50 %v, max %v\n", len(swaps), round(swaps[len(swaps)/2]), round(swaps[len(swaps)-1]))
 	return bad(steady) + bad(swapping), nil
+}
+
+// objects is a version of the Worker with Durable Objects; the first one makes
+// their class.
+func objects(n int) workers.Upload {
+	up := workers.Upload{
+		Source: "bench",
+		Metadata: workers.Metadata{
+			MainModule: "index.js", CompatibilityDate: "2026-04-01",
+			Bindings: []workers.UploadBinding{{Binding: workers.Binding{Name: "COUNT", Type: "durable_object_namespace", ClassName: "Count"}}},
+		},
+		Modules: []workers.Module{{Name: "index.js", ContentType: "application/javascript+module", Data: fmt.Appendf(nil, objectsSource, n)}},
+	}
+	if n == 0 {
+		up.Metadata.Migrations = json.RawMessage(`{"new_tag":"v1","new_sqlite_classes":["Count"]}`)
+	}
+	return up
 }
 
 // database makes one with a thousand rows.
@@ -154,7 +205,7 @@ func version(n int, database string) workers.Upload {
 // swap deploys a new version and rolls back to the first one, again and again,
 // and returns how long each took until it was answered. An upload is checked by
 // a start of its own; that time is in the deployments.
-func swap(ctx context.Context, m *workers.Manager, first, database string, opt options) ([]time.Duration, error) {
+func swap(ctx context.Context, m *workers.Manager, s subject, first string, opt options) ([]time.Duration, error) {
 	tick := time.NewTicker(opt.half / time.Duration(2*opt.deploys+2))
 	defer tick.Stop()
 	var took []time.Duration
@@ -167,13 +218,13 @@ func swap(ctx context.Context, m *workers.Manager, first, database string, opt o
 	}
 	for i := range opt.deploys {
 		if err := timed(func() error {
-			_, err := m.Put(ctx, "bench", version(i+1, database))
+			_, err := m.Put(ctx, s.name, s.upload(i+1))
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("deployment %d: %w", i+1, err)
 		}
 		if err := timed(func() error {
-			_, err := m.Deploy(ctx, "bench", workers.DeployRequest{Source: "bench", Shares: []workers.Share{{VersionID: first, Percentage: 100}}})
+			_, err := m.Deploy(ctx, s.name, workers.DeployRequest{Source: "bench", Shares: []workers.Share{{VersionID: first, Percentage: 100}}})
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("rollback %d: %w", i+1, err)
@@ -183,9 +234,9 @@ func swap(ctx context.Context, m *workers.Manager, first, database string, opt o
 }
 
 // attack sends requests at a fixed rate for a time, while beside runs.
-func attack(url string, rate int, d time.Duration, beside func() error) (*vegeta.Metrics, error) {
+func attack(url, worker string, rate int, d time.Duration, beside func() error) (*vegeta.Metrics, error) {
 	atk := vegeta.NewAttacker(vegeta.KeepAlive(true), vegeta.Connections(512), vegeta.Timeout(30*time.Second))
-	targets := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: url, Header: http.Header{"Host": {"bench.localhost"}}})
+	targets := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: url, Header: http.Header{"Host": {worker + ".localhost"}}})
 	done := make(chan error, 1)
 	go func() {
 		if beside == nil {
