@@ -85,7 +85,7 @@ func (s *sandboxSide) call(ctx context.Context, method, path, contentType string
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // it has been read, or its error returned
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (t target) attack(ctx context.Context, r row, c int, length time.Duration) 
 		if err != nil {
 			return sample{}, err
 		}
-		defer conn.Close()
+		defer conn.hangUp()
 		conns[i] = conn
 	}
 	results := make([]sample, c)
@@ -75,14 +75,13 @@ func (t target) attack(ctx context.Context, r row, c int, length time.Duration) 
 				case err != nil:
 					// A failure counts in the warm-up too. The connection
 					// is in an unknown state: a new one takes over.
-					res.failed++
-					res.failures = append(res.failures, fmt.Sprintf("%s: %v", r.path(k), err))
-					conn.Close()
+					res.add(sample{failed: 1, failures: []string{fmt.Sprintf("%s: %v", r.path(k), err)}})
+					conn.hangUp()
 					if conn, err = t.dial(ctx); err != nil {
-						res.failures = append(res.failures, err.Error())
+						res.add(sample{failed: 1, failures: []string{err.Error()}})
 						return
 					}
-					defer conn.Close()
+					defer conn.hangUp()
 				default:
 					res.answered++
 					if sent.After(from) {
@@ -140,6 +139,9 @@ func (t target) dial(ctx context.Context) (*connection, error) {
 	}
 	return &connection{Conn: c, in: bufio.NewReaderSize(c, 8<<10)}, err
 }
+
+// hangUp closes a connection of which nothing more is expected.
+func (c *connection) hangUp() { _ = c.Close() } // the server may have closed it
 
 // exchange sends a request and checks that the answer is 200 with that body.
 func (c *connection) exchange(request, want []byte) error {

@@ -107,7 +107,7 @@ func newSandbox(ctx context.Context, dir, profile string) (_ *sandboxSide, err e
 	if err != nil {
 		return nil, err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }() // nothing is written to it
 	cmd.Stdout = writer
 	s, err := start(cmd, "the sandbox", filepath.Join(dir, "log"))
 	_ = writer.Close() // the process has its own

@@ -39,7 +39,7 @@ func start(cmd *exec.Cmd, name, logs string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // the process has its own
 	if cmd.Stdout == nil {
 		cmd.Stdout = f
 	}
@@ -98,7 +98,7 @@ func (s *side) await(ctx context.Context, path, want string) error {
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer c.hangUp()
 			return c.exchange(request, []byte(want))
 		}()
 		if err == nil {
