@@ -132,6 +132,12 @@ func (a *WorkersAPI) postSubdomain(c workersCall) (workersReply, error) {
 	return workersReply{result: subdomainView(sc)}, err
 }
 
+func (a *WorkersAPI) deleteSubdomain(c workersCall) (workersReply, error) {
+	off := false
+	sc, err := a.m.SetSubdomain(c.r.Context(), c.name(), &off, &off)
+	return workersReply{result: subdomainView(sc)}, err
+}
+
 func subdomainView(sc workers.Script) map[string]any {
 	return map[string]any{"enabled": sc.WorkersDev, "previews_enabled": sc.PreviewsEnabled}
 }

@@ -95,3 +95,7 @@ func (a *WorkersAPI) postDeployment(c workersCall) (workersReply, error) {
 	}
 	return workersReply{result: deploymentView(d)}, nil
 }
+
+func (a *WorkersAPI) deleteDeployment(c workersCall) (workersReply, error) {
+	return workersReply{}, a.m.DeleteDeployment(c.r.Context(), c.name(), c.path[3])
+}

@@ -129,7 +129,9 @@ func settingsView(sc workers.Script, v workers.Version) map[string]any {
 	view["compatibility_date"] = v.CompatibilityDate
 	view["compatibility_flags"] = orEmpty(v.CompatibilityFlags)
 	view["usage_model"] = usageModel(v)
-	view["placement"] = orJSON(v.Placement, "{}")
+	if len(v.Placement) > 0 { // an empty one breaks the platform's SDK for Go
+		view["placement"] = v.Placement
+	}
 	view["limits"] = orJSON(v.Limits, "{}")
 	if len(v.CacheOptions) > 0 {
 		view["cache_options"] = v.CacheOptions

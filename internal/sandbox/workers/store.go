@@ -284,6 +284,13 @@ func (s *store) deployment(ctx context.Context, script, id string) (d Deployment
 	return first(query[Deployment](ctx, s.db, "SELECT body FROM deployments WHERE script = ? AND id = ?", script, id))
 }
 
+func (s *store) deleteDeployment(ctx context.Context, id string) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM deployments WHERE id = ?", id)
+		return err
+	})
+}
+
 // query reads a list of JSON documents.
 func query[T any](ctx context.Context, db *sql.DB, q string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, q, args...)

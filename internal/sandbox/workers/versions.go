@@ -132,6 +132,22 @@ func (m *Manager) Deployment(ctx context.Context, name, id string) (Deployment, 
 	return d, err
 }
 
+// DeleteDeployment removes a deployment from the history. The one that serves
+// stays.
+func (m *Manager) DeleteDeployment(ctx context.Context, name, id string) error {
+	const op = "delete deployment of"
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, err := m.Deployment(ctx, name, id)
+	if err != nil {
+		return err
+	}
+	if l := m.live[name]; l != nil && l.deployment.ID == d.ID {
+		return refuse(op, name, CodeBadRequest, "The deployment '%s' serves the Worker and cannot be deleted.", id)
+	}
+	return m.store.deleteDeployment(ctx, d.ID)
+}
+
 // DeployRequest asks for a new deployment.
 type DeployRequest struct {
 	Shares      []Share
