@@ -125,8 +125,8 @@ func closeDB(db *sql.DB) error {
 // close ends the namespace; writes that are queued end with an error.
 func (n *namespace) close() error {
 	n.once.Do(func() { n.openErr = errClosed })
-	if n.openErr != nil {
-		return nil // nothing is open
+	if n.stop == nil {
+		return nil // it was never opened
 	}
 	close(n.stop)
 	<-n.stopped

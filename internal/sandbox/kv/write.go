@@ -33,7 +33,7 @@ func begin(ctx context.Context, tx *sql.Tx, next *int64) (*batch, error) {
 		text string
 	}{{&b.enter, sqlEnter}, {&b.fill, sqlFill}, {&b.remove, sqlDelete}, {&b.empty, sqlEmpty}} {
 		var err error
-		if *p.stmt, err = tx.PrepareContext(ctx, p.text); err != nil {
+		if *p.stmt, err = tx.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // the end of the transaction closes them
 			return nil, err
 		}
 	}

@@ -103,7 +103,7 @@ func (r Reply) Into(t testing.TB, into any) {
 // answer, whatever it is.
 func (c *Cloud) Call(method, path, contentType string, body []byte) Reply {
 	c.t.Helper()
-	req, err := http.NewRequest(method, c.API+"/accounts/"+c.Account+"/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), method, c.API+"/accounts/"+c.Account+"/"+path, bytes.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func (c *Cloud) Get(worker, path string) (status int, body string) {
 
 // TryGet is Get for a Worker that may not be there, and for other goroutines.
 func (c *Cloud) TryGet(worker, path string) (status int, body string, err error) {
-	req, err := http.NewRequest(http.MethodGet, c.Front+path, nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.Front+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
