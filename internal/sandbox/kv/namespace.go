@@ -50,12 +50,13 @@ type namespace struct {
 	openErr error
 	read    *sql.DB
 	write   *sql.DB
-	get     *sql.Stmt
-	list    *sql.Stmt
-	next    int64 // id of the next new value; the writer's
-	writes  chan *write
-	stop    chan struct{}
-	stopped chan struct{}
+	// Prepared once: preparing costs more than most statements.
+	get, list                  *sql.Stmt
+	enter, fill, remove, empty *sql.Stmt
+	next                       int64 // id of the next new value; the writer's
+	writes                     chan *write
+	stop                       chan struct{}
+	stopped                    chan struct{}
 }
 
 // open prepares the namespace. A failure stays: what cannot be opened now
@@ -93,11 +94,15 @@ func (n *namespace) prepare(ctx context.Context) (err error) {
 	if n.read, err = openDB(n.path, readers, "query_only(ON)"); err != nil {
 		return err
 	}
-	if n.get, err = n.read.PrepareContext(ctx, sqlGet); err != nil {
-		return err
-	}
-	if n.list, err = n.read.PrepareContext(ctx, sqlList); err != nil {
-		return err
+	for _, p := range []struct {
+		db   *sql.DB
+		stmt **sql.Stmt
+		text string
+	}{{n.read, &n.get, sqlGet}, {n.read, &n.list, sqlList}, {n.write, &n.enter, sqlEnter}, {n.write, &n.fill, sqlFill},
+		{n.write, &n.remove, sqlDelete}, {n.write, &n.empty, sqlEmpty}} {
+		if *p.stmt, err = p.db.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // they end with the namespace
+			return err
+		}
 	}
 	n.writes, n.stop, n.stopped = make(chan *write), make(chan struct{}), make(chan struct{})
 	go n.writer()
@@ -130,7 +135,11 @@ func (n *namespace) close() error {
 	}
 	close(n.stop)
 	<-n.stopped
-	return errors.Join(n.get.Close(), n.list.Close(), n.read.Close(), n.write.Close())
+	var errs []error
+	for _, s := range []*sql.Stmt{n.get, n.list, n.enter, n.fill, n.remove, n.empty} {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, n.read.Close(), n.write.Close())...)
 }
 
 var errClosed = errors.New("the KV namespace is closed")

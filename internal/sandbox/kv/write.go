@@ -25,19 +25,10 @@ type batch struct {
 	enter, fill, remove, empty *sql.Stmt
 }
 
-// begin prepares the statements of a transaction; they end with it.
-func begin(ctx context.Context, tx *sql.Tx, next *int64) (*batch, error) {
-	b := &batch{ctx: ctx, tx: tx, next: next}
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{{&b.enter, sqlEnter}, {&b.fill, sqlFill}, {&b.remove, sqlDelete}, {&b.empty, sqlEmpty}} {
-		var err error
-		if *p.stmt, err = tx.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // the end of the transaction closes them
-			return nil, err
-		}
-	}
-	return b, nil
+// begin gives the statements of a namespace for use in a transaction.
+func (n *namespace) begin(ctx context.Context, tx *sql.Tx) *batch {
+	return &batch{ctx: ctx, tx: tx, next: &n.next, enter: tx.StmtContext(ctx, n.enter), fill: tx.StmtContext(ctx, n.fill),
+		remove: tx.StmtContext(ctx, n.remove), empty: tx.StmtContext(ctx, n.empty)}
 }
 
 func (b *batch) Put(e Entry) error {
@@ -152,10 +143,7 @@ func (n *namespace) transact(group []*write) (err error) {
 			}
 		}
 	}()
-	b, err := begin(ctx, tx, &n.next)
-	if err != nil {
-		return err
-	}
+	b := n.begin(ctx, tx)
 	for _, w := range group {
 		if err := w.apply(b); err != nil {
 			return err

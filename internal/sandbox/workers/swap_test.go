@@ -156,6 +156,32 @@ func TestARequestBodyStreamsWhileTheAnswerDoes(t *testing.T) {
 	}
 }
 
+// A body whose length is known streams as well: what comes first is there before
+// the rest exists.
+func TestABodyOfKnownLengthStreams(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir())
+	b.put("w", js(`export default { fetch() {
+  const { readable, writable } = new FixedLengthStream(10); const w = writable.getWriter(), e = new TextEncoder();
+  (async () => { await w.write(e.encode("first")); await scheduler.wait(300); await w.write(e.encode("-last")); await w.close(); })();
+  return new Response(readable); } };`))
+	req, _ := http.NewRequest(http.MethodGet, b.url, nil)
+	req.Host = "w.localhost"
+	resp, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, 10)
+	n, err := resp.Body.Read(first)
+	if err != nil || string(first[:n]) != "first" || resp.ContentLength != 10 {
+		t.Errorf("the first piece is %q of %d, %v", first[:n], resp.ContentLength, err)
+	}
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "-last" {
+		t.Errorf("the rest is %q, %v", rest, err)
+	}
+}
+
 // A Worker that does not read a large body answers all the same, and the next
 // request is not hurt.
 func TestAnUnreadBodyDoesNotHurt(t *testing.T) {

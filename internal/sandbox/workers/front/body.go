@@ -7,6 +7,49 @@ import (
 	"time"
 )
 
+// sized is a response's body of known length. Before it waits for more it
+// sends on what has come, so that a Worker that streams is seen to stream; a
+// short answer, which comes in one piece, costs no flush of its own.
+type sized struct {
+	io.ReadCloser
+	left  int64
+	some  bool
+	flush func() error
+}
+
+// Read implements io.Reader.
+func (b *sized) Read(p []byte) (int, error) {
+	if b.some && b.left > 0 {
+		_ = b.flush() // a client that is gone is noticed by the next write
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	b.some = n > 0
+	return n, err
+}
+
+// buffers lends the buffers through which bodies are copied.
+type buffers struct{ pool sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
+}
+
+// copyBuffer is how much of a body is moved at a time, in bytes.
+const copyBuffer = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	buf, ok := b.pool.Get().(*[copyBuffer]byte)
+	if !ok {
+		buf = new([copyBuffer]byte)
+	}
+	return buf[:]
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(buf []byte) { b.pool.Put((*[copyBuffer]byte)(buf)) }
+
 // requestBody stands between a client's request body and the transport that
 // sends it on. A Worker may answer before it has read the body; the transport
 // then may still be reading when the handler ends, and the server itself reads

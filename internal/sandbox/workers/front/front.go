@@ -58,11 +58,11 @@ func New(opt Options) *Proxy {
 	p := &Proxy{opt: opt}
 	p.table.Store(&Table{})
 	p.rp = &httputil.ReverseProxy{
-		Rewrite:       p.rewrite,
-		Transport:     p,
-		FlushInterval: -1, // every write of the Worker goes out at once
-		ErrorHandler:  p.failed,
-		ErrorLog:      slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
+		Rewrite:      p.rewrite,
+		Transport:    p,
+		BufferPool:   newBuffers(),
+		ErrorHandler: p.failed,
+		ErrorLog:     slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 	}
 	return p
 }
@@ -78,6 +78,7 @@ type passage struct {
 	script   string
 	up       *Upstream
 	at       *endpoints
+	flush    func() error // sends on what was written to the client
 	upgraded bool
 	status   int // of the Worker's answer; 0 until there is one
 }
@@ -109,6 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 
+	pass.flush = http.NewResponseController(w).Flush
 	ctx := context.WithValue(r.Context(), passageKey{}, pass)
 	if r.Header.Get("Upgrade") != "" {
 		// An upgraded connection ends when the process that serves it is
@@ -179,6 +181,10 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 		var op *net.OpError
 		if err == nil {
 			pass.status = resp.StatusCode
+			if resp.ContentLength > 0 {
+				// Without a length every piece goes out at once already.
+				resp.Body = &sized{ReadCloser: resp.Body, left: resp.ContentLength, flush: pass.flush}
+			}
 		}
 		if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
 			pass.upgraded = true
