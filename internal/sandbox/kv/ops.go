@@ -31,7 +31,8 @@ func (s *Store) Get(ctx context.Context, id, key string, r Read) (e Entry, ok bo
 	}
 	e.Key = key
 	var metadata []byte
-	err = n.get.QueryRowContext(ctx, []byte(key), s.opt.Now().Unix()).Scan(&e.Value, &metadata, &e.Expiration)
+	// One look into a tree: to watch over its cancellation would cost more.
+	err = n.get.QueryRowContext(context.WithoutCancel(ctx), []byte(key), s.opt.Now().Unix()).Scan(&e.Value, &metadata, &e.Expiration)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		e = Entry{}
