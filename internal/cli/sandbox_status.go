@@ -71,6 +71,9 @@ func (a *app) printStatus(st sandbox.Status) {
 	for _, n := range st.KV {
 		line("KV", "%s   %s   %s", n.Name, n.ID, sizeText(n.Size))
 	}
+	for _, b := range st.Buckets {
+		line("bucket", "%s", b)
+	}
 	for _, o := range st.Objects {
 		line("objects", "%s of %s   %s   %s", o.Class, o.Worker, o.ID, term.Plural(int64(o.Objects), "object"))
 	}

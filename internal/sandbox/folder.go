@@ -27,6 +27,7 @@ const (
 const (
 	d1Folder      = "d1"
 	kvFolder      = "kv"
+	r2Folder      = "r2"
 	workersFolder = "workers"
 	spoolFolder   = "spool"
 )
@@ -176,7 +177,7 @@ func Reset(dir string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // closing gives the lock back, whatever it says
-	for _, name := range []string{d1Folder, kvFolder, workersFolder, spoolFolder, workersLog, workersLog + ".1", identityFile, endpointFile, lockFile} {
+	for _, name := range []string{d1Folder, kvFolder, r2Folder, workersFolder, spoolFolder, workersLog, workersLog + ".1", identityFile, endpointFile, lockFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return &Error{"reset the sandbox", KindStorage, dir, "remove the folder by hand", err}
 		}

@@ -1,6 +1,6 @@
 // Package sandbox is a staging cloud in one process: Cloudflare's v4 API, D1
-// databases with Time Travel, KV namespaces, and Workers with Durable Objects
-// that the real workerd runs. It is an
+// databases with Time Travel, KV namespaces, R2 buckets, and Workers with
+// Durable Objects that the real workerd runs. It is an
 // emulator for rehearsal and CI: where it cannot be faithful it answers with
 // an error that says so (docs/sandbox-fidelity.md lists the differences).
 //
@@ -28,6 +28,7 @@ import (
 	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/kv"
 	"firedrill/internal/sandbox/meter"
+	"firedrill/internal/sandbox/r2"
 	"firedrill/internal/sandbox/workers"
 )
 
@@ -74,6 +75,7 @@ type Sandbox struct {
 	lock     *os.File
 	db       *d1.Store
 	kv       *kv.Store
+	r2       *r2.Store
 	workers  *workers.Manager
 	logs     *logFile
 	servers  []*server
@@ -169,12 +171,15 @@ func (s *Sandbox) open(ctx context.Context) (err error) {
 	if s.kv, err = kv.Open(kv.Options{Dir: below(kvFolder), Now: cfg.Now, Random: rand.Reader, Log: cfg.Log, Lag: cfg.KVLag}); err != nil {
 		return stored("its KV namespaces", err)
 	}
+	if s.r2, err = r2.Open(ctx, r2.Options{Dir: below(r2Folder), Now: cfg.Now, Random: rand.Reader, Log: cfg.Log}); err != nil {
+		return stored("its R2 buckets", err)
+	}
 	count := meter.New(s.figures)
 	logs := io.Writer(s.logs)
 	if cfg.Logs != nil {
 		logs = io.MultiWriter(s.logs, cfg.Logs)
 	}
-	s.workers, err = workers.Open(ctx, workers.Options{Dir: below(workersFolder), Workerd: cfg.Workerd, D1: s.db, KV: s.kv,
+	s.workers, err = workers.Open(ctx, workers.Options{Dir: below(workersFolder), Workerd: cfg.Workerd, D1: s.db, KV: s.kv, R2: s.r2,
 		Subdomain: Subdomain, Hosts: cfg.Hosts, Stubs: cfg.Stubs, SecretKey: cfg.SecretKey, Seen: count.Request, Now: cfg.Now, Log: cfg.Log, Logs: logs})
 	if err != nil {
 		return &Error{"start the sandbox", KindWorkers, "its Workers", "see the log; firedrill sandbox reset begins anew", err}
@@ -185,7 +190,7 @@ func (s *Sandbox) open(ctx context.Context) (err error) {
 			cfg.Trace(c)
 		}
 	}
-	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, KV: s.kv,
+	s.servers[0].serve(api.New(api.Config{Account: s.identity.Account, Token: s.identity.Token, D1: s.db, KV: s.kv, R2: s.r2,
 		Workers: api.NewWorkersAPI(s.workers, cfg.Log), Base: func() string { return "http://" + s.servers[0].addr() }, Spool: below(spoolFolder),
 		Quotas: cfg.Quotas, Status: func(ctx context.Context) (any, error) { return s.Status(ctx) }, Metrics: count.Handler(),
 		Now: cfg.Now, Log: cfg.Log, Trace: trace}), cfg.Log)
@@ -213,6 +218,9 @@ func (s *Sandbox) close(ctx context.Context) error {
 	}
 	if s.kv != nil {
 		errs = append(errs, s.kv.Close())
+	}
+	if s.r2 != nil {
+		errs = append(errs, s.r2.Close())
 	}
 	if s.logs != nil {
 		errs = append(errs, s.logs.Close())

@@ -20,6 +20,7 @@ type Status struct {
 	Processes []ProcessStatus   `json:"processes"`
 	Databases []ResourceStatus  `json:"databases"`
 	KV        []ResourceStatus  `json:"kv_namespaces"`
+	Buckets   []string          `json:"r2_buckets"`
 	Objects   []ObjectStatus    `json:"durable_objects"`
 	Stubs     []StubStatus      `json:"stubs"`
 	Hosts     map[string]string `json:"hosts"`
@@ -82,7 +83,7 @@ type StubStatus struct {
 func (s *Sandbox) Status(ctx context.Context) (Status, error) {
 	e := s.Endpoint()
 	st := Status{PID: e.PID, Started: e.Started, Workers: []WorkerStatus{}, Processes: []ProcessStatus{}, Databases: []ResourceStatus{},
-		KV: []ResourceStatus{}, Objects: []ObjectStatus{}, Stubs: []StubStatus{}, Hosts: s.cfg.Hosts, Quotas: s.cfg.Quotas.Window > 0,
+		KV: []ResourceStatus{}, Buckets: []string{}, Objects: []ObjectStatus{}, Stubs: []StubStatus{}, Hosts: s.cfg.Hosts, Quotas: s.cfg.Quotas.Window > 0,
 		KVLag: s.cfg.KVLag.Seconds(), Encryption: len(s.cfg.SecretKey) > 0}
 	for _, d := range s.workers.AllDeployed() {
 		w := WorkerStatus{Name: d.Script, URL: e.WorkerURL(d.Script), Deployed: d.Deployment.Created, Versions: []ShareStatus{}}
@@ -103,6 +104,13 @@ func (s *Sandbox) Status(ctx context.Context) (Status, error) {
 	}
 	for _, n := range s.kv.Namespaces() {
 		st.KV = append(st.KV, ResourceStatus{n.ID, n.Title, s.kv.FileSize(n.ID)})
+	}
+	buckets, err := s.r2.Buckets(ctx)
+	if err != nil {
+		return st, err
+	}
+	for _, b := range buckets {
+		st.Buckets = append(st.Buckets, b.Name)
 	}
 	namespaces, err := s.workers.Namespaces(ctx)
 	if err != nil {

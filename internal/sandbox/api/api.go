@@ -20,12 +20,14 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/kv"
+	"firedrill/internal/sandbox/r2"
 )
 
 // Prefix is where the API begins.
@@ -44,6 +46,7 @@ type Config struct {
 	Token   string
 	D1      *d1.Store
 	KV      *kv.Store
+	R2      *r2.Store
 	Workers *WorkersAPI
 	// Base is the address of the API as clients see it, for the addresses of
 	// uploads and downloads; http://host:port without a path.
@@ -131,7 +134,7 @@ type route struct {
 
 func routes() []route {
 	const b = "accounts/*/d1/database"
-	return append(kvRoutes(), []route{
+	return slices.Concat(kvRoutes(), r2Routes(), []route{
 		{"GET", "user/tokens/verify", (*Server).verifyToken},
 		{"GET", "accounts/*/tokens/verify", (*Server).verifyToken},
 		{"GET", "user", (*Server).user},
@@ -153,7 +156,7 @@ func routes() []route {
 		{"POST", b + "/*/time_travel/restore", (*Server).restore},
 		{"POST", b + "/*/import", (*Server).importSQL},
 		{"POST", b + "/*/export", (*Server).exportSQL},
-	}...)
+	})
 }
 
 // ServeHTTP answers one call. A defect of ours becomes an answer and a line in
@@ -288,12 +291,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var own *Error
 	var db *d1.Error
 	var keys *kv.Error
+	var objects *r2.Error
 	switch {
 	case errors.As(err, &own):
 	case errors.As(err, &db):
 		own = &Error{db.Status, db.Code, db.Message}
 	case errors.As(err, &keys):
 		own = &Error{keys.Status, int(keys.Code), keys.Message}
+	case errors.As(err, &objects):
+		own = &Error{objects.Status, int(objects.Code), objects.Message}
 	case r.Context().Err() != nil:
 		own = &Error{499, 10001, "The client went away"}
 	default:

@@ -38,13 +38,19 @@ func kvRoutes() []route {
 // keySegment is the place of a key in a path.
 const keySegment = 7
 
-// joinKey makes one segment of what stands behind values/ or metadata/: some
-// clients leave the slashes in a key as they are.
+// joinKey makes one segment of the key at the end of a path: some clients leave
+// the slashes in a key as they are.
 func joinKey(parts []string) []string {
-	if len(parts) <= keySegment || parts[0] != "accounts" || parts[2] != "storage" || parts[3] != "kv" || parts[6] != "values" && parts[6] != "metadata" {
+	at := len(parts)
+	switch {
+	case len(parts) > keySegment && parts[2] == "storage" && parts[3] == "kv" && (parts[6] == "values" || parts[6] == "metadata"):
+		at = keySegment
+	case len(parts) > objectSegment && parts[2] == "r2" && parts[5] == "objects":
+		at = objectSegment
+	default:
 		return parts
 	}
-	return append(parts[:keySegment:keySegment], strings.Join(parts[keySegment:], "/"))
+	return append(parts[:at:at], strings.Join(parts[at:], "/"))
 }
 
 func (q request) namespaceID() string { return q.path[5] }

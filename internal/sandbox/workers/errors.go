@@ -23,6 +23,7 @@ const (
 	CodeNoSnapshot        Code = 10067 // the sandbox's own
 	CodeMigrationUpload   Code = 10211 // a migration in a version upload
 	CodeNoServiceTarget   Code = 10143
+	CodeNoBucket          Code = 10085
 	CodeNoDatabase        Code = 10181
 	CodeLatestNotDeployed Code = 10215
 	CodeSecretsChanged    Code = 10220

@@ -10,6 +10,7 @@ import (
 
 	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/kv"
+	"firedrill/internal/sandbox/r2"
 	"firedrill/internal/sandbox/workers/binding"
 	"firedrill/internal/sandbox/workers/workerd"
 )
@@ -21,6 +22,7 @@ const (
 	typeSecret    = "secret_text"
 	typeD1        = "d1"
 	typeKV        = "kv_namespace"
+	typeR2        = "r2_bucket"
 	typeObjects   = "durable_object_namespace"
 	typeService   = "service"
 	typeMetadata  = "version_metadata"
@@ -99,6 +101,13 @@ func kinds() map[string]kind {
 				}
 				return m
 			},
+		},
+		typeR2: {
+			check: checkR2,
+			config: func(c *composer, _ Version, b Binding) workerd.Binding {
+				return workerd.Binding{Name: b.Name, R2: &workerd.ServiceRef{Service: c.external(binding.KindR2, b.BucketName)}}
+			},
+			show: func(b Binding) map[string]any { return map[string]any{"bucket_name": b.BucketName} },
 		},
 		typeObjects: {
 			check: checkObjects,
@@ -188,6 +197,21 @@ func checkKV(_ context.Context, c checker, b *UploadBinding) error {
 	var refused *kv.Error
 	if errors.As(err, &refused) {
 		return c.refuse(CodeNoNamespace, "KV namespace '%s' is not valid.", b.NamespaceID)
+	}
+	return err
+}
+
+func checkR2(ctx context.Context, c checker, b *UploadBinding) error {
+	if c.m.opt.R2 == nil {
+		return c.refuse(CodeUnsupported, "binding %s is an R2 bucket, and this sandbox runs without R2", b.Name)
+	}
+	if j, ok := b.all["jurisdiction"].(string); ok && j != "" && j != "default" {
+		return c.refuse(CodeUnsupported, "binding %s leads to the jurisdiction %q, which this sandbox does not have", b.Name, j)
+	}
+	_, err := c.m.opt.R2.Bucket(ctx, b.BucketName)
+	var refused *r2.Error
+	if errors.As(err, &refused) {
+		return c.refuse(CodeNoBucket, "R2 bucket '%s' not found. Please use a different name and try again.", b.BucketName)
 	}
 	return err
 }

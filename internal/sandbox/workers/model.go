@@ -26,6 +26,7 @@ type Binding struct {
 	Service     string `json:"service,omitempty"`
 	Environ     string `json:"environment,omitempty"`
 	Entrypoint  string `json:"entrypoint,omitempty"`
+	BucketName  string `json:"bucket_name,omitempty"`
 	ClassName   string `json:"class_name,omitempty"`
 	ScriptName  string `json:"script_name,omitempty"` // whose class it is; empty: the Worker's own
 	// Given is all that the upload said of a binding that is stubbed.

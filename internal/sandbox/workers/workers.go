@@ -32,6 +32,8 @@ type Options struct {
 	// KV answers the bindings of KV namespaces; without it such bindings are
 	// refused.
 	KV binding.Namespaces
+	// R2 answers the bindings of buckets; without it such bindings are refused.
+	R2 binding.Buckets
 	// Stubs are types of bindings that are accepted although the sandbox does
 	// not run them; every call on such a binding is refused. See [Stubs].
 	Stubs []string
@@ -185,6 +187,9 @@ func backends(opt Options) map[string]binding.Backend {
 	all := map[string]binding.Backend{binding.KindD1: binding.D1{DB: opt.D1}}
 	if opt.KV != nil {
 		all[binding.KindKV] = binding.KV{Namespaces: opt.KV, Now: opt.Now}
+	}
+	if opt.R2 != nil {
+		all[binding.KindR2] = binding.R2{Buckets: opt.R2}
 	}
 	return all
 }

@@ -92,6 +92,7 @@ type Binding struct {
 	Service *ServiceRef
 	Wrapped *Wrapped
 	KV      *ServiceRef // a KV namespace behind a service
+	R2      *ServiceRef // an R2 bucket behind a service
 	Objects *ClassRef
 }
 
@@ -226,6 +227,8 @@ func (w *writer) bindings(list []Binding) {
 			w.raw(")")
 		case b.KV != nil:
 			w.raw(", kvNamespace = ").str(b.KV.Service)
+		case b.R2 != nil:
+			w.raw(", r2Bucket = ").str(b.R2.Service)
 		case b.Objects != nil:
 			w.raw(", durableObjectNamespace = (className = ").str(b.Objects.Class).raw(", serviceName = ").str(b.Objects.Service).raw(")")
 		case b.Wrapped != nil:
