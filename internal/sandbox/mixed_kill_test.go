@@ -45,6 +45,7 @@ type mixed struct {
 	sent  map[string]int
 	db    string // path of the database
 	kv    string // path of the namespace
+	r2    string // path of the bucket
 }
 
 // write sends number n of a thing and notes what became of it. It reports false
@@ -135,6 +136,7 @@ func (m *mixed) writers() map[string]func(n int) error {
 		"kv by API":    func(n int) error { return m.api("PUT", m.kv+"/values/api", strconv.Itoa(n)) },
 		"kv in bulk":   func(n int) error { return m.api("PUT", m.kv+"/bulk", bulk(n)) },
 		"kv by Worker": viaWorker("/kv"),
+		"r2 by API":    func(n int) error { return m.api("PUT", m.r2+"/objects/api", strconv.Itoa(n)) },
 		"d1 by API": func(n int) error {
 			return m.api("POST", m.db+"/query", fmt.Sprintf(`{"sql":"INSERT INTO api VALUES (%d)"}`, n))
 		},
@@ -166,8 +168,8 @@ func (m *mixed) check(round int) {
 		}
 		return n
 	}
-	value := func(key string) int {
-		req, err := http.NewRequest(http.MethodGet, m.e.API+m.kv+"/values/"+key, nil)
+	read := func(path string) int {
+		req, err := http.NewRequest(http.MethodGet, m.e.API+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +187,7 @@ func (m *mixed) check(round int) {
 		}
 		return number(string(body))
 	}
+	value := func(key string) int { return read(m.kv + "/values/" + key) }
 	rows := func(table string) int {
 		var res []struct{ Results []struct{ N, Most int } }
 		if err := json.Unmarshal(must(t, m.e, "POST", m.db+"/query", `{"sql":"SELECT count(*) AS N, coalesce(max(n), 0) AS Most FROM `+table+`"}`).Result, &res); err != nil {
@@ -205,6 +208,7 @@ func (m *mixed) check(round int) {
 	found := map[string]int{
 		"kv by API": value("api"), "kv in bulk": value("bulk00"), "kv by Worker": value("worker"),
 		"d1 by API": rows("api"), "d1 by Worker": rows("worker"), "object by Worker": asked("/object?n=0"), "deployment": asked("/version"),
+		"r2 by API": read(m.r2 + "/objects/api"),
 	}
 	for i := range bulkKeys {
 		if got := value(fmt.Sprintf("bulk%02d", i)); got != found["kv in bulk"] {
@@ -257,6 +261,8 @@ func TestKillsUnderAMixedLoadLoseNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.kv = "/accounts/" + e.Account + "/storage/kv/namespaces/" + n.ID
+			must(t, e, "POST", "/accounts/"+e.Account+"/r2/buckets", `{"name":"mixed"}`)
+			m.r2 = "/accounts/" + e.Account + "/r2/buckets/mixed"
 			if !m.write("deployment", m.deploy) {
 				t.Fatal("the first deployment failed")
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"firedrill/internal/sandbox/api"
 	"firedrill/internal/sandbox/d1"
 	"firedrill/internal/sandbox/kv"
+	"firedrill/internal/sandbox/r2"
 	"firedrill/internal/testkit/sandboxtest"
 )
 
@@ -134,6 +136,9 @@ func FuzzCalls(f *testing.F) {
 		{"POST", "/client/v4/accounts/" + account + "/storage/kv/namespaces", `{"title":"n"}`},
 		{"PUT", "/client/v4/accounts/" + account + "/storage/kv/namespaces/x/bulk", `[{"key":"k","value":"v","metadata":{"a":[]}}]`},
 		{"GET", "/client/v4/accounts/" + account + "/storage/kv/namespaces/x/values/%2F..%2f%00", ""},
+		{"POST", "/client/v4/accounts/" + account + "/r2/buckets", `{"name":"files"}`},
+		{"PUT", "/client/v4/accounts/" + account + "/r2/buckets/files/objects/../../x", "bytes"},
+		{"GET", "/client/v4/accounts/" + account + "/r2/buckets/files/objects?per_page=x&cursor=zz&delimiter=/", ""},
 		{"PUT", "/transfer/../x", "body"}, {"GET", "/transfer/%2e%2e/x", ""}, {"GET", "/metrics", ""}, {"POST", "/client/v4/graphql", "{"}, {"", "", ""},
 	} {
 		f.Add(seed[0], seed[1], []byte(seed[2]))
@@ -148,11 +153,12 @@ func FuzzCalls(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	objects, err := r2.Open(context.Background(), r2.Options{Dir: filepath.Join(dir, "r2"), Now: time.Now, Random: rand.Reader, Log: log})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Cleanup(func() {
-		if err := databases.Close(); err != nil {
-			f.Error(err)
-		}
-		if err := keys.Close(); err != nil {
+		if err := errors.Join(databases.Close(), keys.Close(), objects.Close()); err != nil {
 			f.Error(err)
 		}
 	})
@@ -163,7 +169,7 @@ func FuzzCalls(f *testing.F) {
 	if err := os.Mkdir(filepath.Join(dir, "spool"), 0o700); err != nil {
 		f.Fatal(err)
 	}
-	s := api.New(api.Config{Account: account, Token: token, D1: databases, KV: keys, Base: func() string { return "http://127.0.0.1" },
+	s := api.New(api.Config{Account: account, Token: token, D1: databases, KV: keys, R2: objects, Base: func() string { return "http://127.0.0.1" },
 		Spool: filepath.Join(dir, "spool"), Now: time.Now, Log: log, Status: func(context.Context) (any, error) { return "fine", nil }})
 	f.Fuzz(func(t *testing.T, method, path string, body []byte) {
 		u, err := url.Parse(path)
@@ -185,7 +191,7 @@ func FuzzCalls(f *testing.F) {
 			t.Fatalf("%s %s: %d %q", method, path, w.Code, answer)
 		}
 		entries, err := os.ReadDir(dir)
-		if err != nil || len(entries) != 4 {
+		if err != nil || len(entries) != 5 {
 			t.Fatalf("%v, %v", entries, err)
 		}
 	})

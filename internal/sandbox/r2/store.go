@@ -366,8 +366,10 @@ func (s *Store) List(ctx context.Context, bucket string, q Query) (Page, error) 
 func (s *Store) next(ctx context.Context, bucket, prefix, after string) (string, *Object, error) {
 	var key []byte
 	var body string
-	err := s.db.QueryRowContext(ctx, "SELECT key, body FROM objects WHERE bucket = ?1 AND key > ?2 AND key < ?3 ORDER BY key LIMIT 1",
-		bucket, []byte(max(after, prefix[:max(0, len(prefix)-1)])), behind(prefix)).Scan(&key, &body)
+	// The smallest key that comes behind after and has the prefix.
+	from := max(prefix, after+"\x00")
+	err := s.db.QueryRowContext(ctx, "SELECT key, body FROM objects WHERE bucket = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT 1",
+		bucket, []byte(from), behind(prefix)).Scan(&key, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil, nil
 	}
