@@ -1,5 +1,5 @@
 // Package api answers the Cloudflare v4 API for the sandbox: the envelope, the
-// token, the account, D1 and (in workers*.go) Workers. What each call answers
+// token, the account, D1, KV, R2 and (in workers*.go and objects.go) Workers. What each call answers
 // follows the platform's documentation and what its real clients need; where
 // the sandbox cannot be like the platform it answers with an error that says
 // so, never with a stub.

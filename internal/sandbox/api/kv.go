@@ -104,8 +104,8 @@ func (s *Server) renameNamespace(q request) (answer, error) {
 	return answer{result: viewNamespace(n)}, err
 }
 
-// deleteNamespace refuses while a deployed Worker is bound to the namespace:
-// its calls would fail from then on. The platform lets it happen.
+// deleteNamespace removes a namespace also while a Worker is bound to it, whose
+// calls fail from then on: the platform lets it happen.
 func (s *Server) deleteNamespace(q request) (answer, error) {
 	return answer{}, s.cfg.KV.Delete(q.namespaceID())
 }
