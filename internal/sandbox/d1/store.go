@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"firedrill/internal/sandbox/disk"
 )
 
 // The layout of the store's folder: a format file, and a folder for each
@@ -97,7 +99,7 @@ func (s *Store) checkFormat() error {
 	path := filepath.Join(s.dir, formatFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return writeFile(path, []byte(formatVersion+"\n"))
+		return disk.Replace(path, []byte(formatVersion+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("open the databases: %w", err)
@@ -132,7 +134,7 @@ func writeMeta(dir string, m meta) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, metaFile), append(data, '\n'))
+	return disk.Replace(filepath.Join(dir, metaFile), append(data, '\n'))
 }
 
 // Close closes all databases. What was acknowledged is durable without it.
@@ -183,7 +185,7 @@ func (s *Store) make(ctx context.Context, d Database) (*entry, error) {
 		err = writeMeta(tmp, m)
 	}
 	if err == nil {
-		err = rename(tmp, filepath.Join(s.dir, m.ID))
+		err = disk.Rename(tmp, filepath.Join(s.dir, m.ID))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create database %s: %w", d.Name, err), os.RemoveAll(tmp))
@@ -343,7 +345,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		e.db = nil
 	}
 	tmp := filepath.Join(s.dir, unfinished+e.meta.ID)
-	if err := rename(filepath.Join(s.dir, e.meta.ID), tmp); err != nil {
+	if err := disk.Rename(filepath.Join(s.dir, e.meta.ID), tmp); err != nil {
 		return fmt.Errorf("delete database %s: %w", e.meta.Name, err)
 	}
 	e.gone = true
@@ -404,30 +406,4 @@ func (d *database) extent(ctx context.Context) (tables int, size int64, err erro
 	n, _ := t.rows[0][0].(int64)
 	size, _ = t.rows[0][1].(int64)
 	return int(n), size, nil
-}
-
-// writeFile replaces a file so that a crash leaves the old or the new one.
-func writeFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return rename(tmp, path)
-}
-
-// rename moves a file or folder durably.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

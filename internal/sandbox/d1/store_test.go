@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"firedrill/internal/sandbox/disk"
 )
 
 func openStore(t *testing.T, dir string) *Store {
@@ -191,7 +193,7 @@ func code(err error) int {
 func TestAFolderOfANewerVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := writeFile(dir+"/"+formatFile, []byte("d1 99")); err != nil {
+	if err := disk.Replace(dir+"/"+formatFile, []byte("d1 99")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(context.Background(), Options{Dir: dir, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "newer firedrill") {

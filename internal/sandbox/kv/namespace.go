@@ -5,11 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"sync"
 
-	_ "modernc.org/sqlite" // the database driver "sqlite"
+	"firedrill/internal/sandbox/disk"
 )
 
 // The keys stand in a tree of their own, small enough that a write in any
@@ -72,14 +70,6 @@ func (n *namespace) prepare(ctx context.Context) (err error) {
 			err = fmt.Errorf("open KV namespace %s: %w", n.ID, errors.Join(err, closeDB(n.read), closeDB(n.write)))
 		}
 	}()
-	// Created here, so that it is private from its first byte.
-	f, err := os.OpenFile(n.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
 	// A long log lets bulk writes that touch the same pages again share the cost
 	// of moving them; a checkpoint shortens it to its limit.
 	if n.write, err = openDB(n.path, 1, "cache_size(-32000)", "wal_autocheckpoint(16000)", "journal_size_limit(4194304)"); err != nil {
@@ -110,8 +100,7 @@ func (n *namespace) prepare(ctx context.Context) (err error) {
 }
 
 func openDB(path string, conns int, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}, pragmas...), "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String())
+	db, err := disk.OpenSQLite(path, pragmas...)
 	if err != nil {
 		return nil, err
 	}

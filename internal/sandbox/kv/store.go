@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"firedrill/internal/sandbox/disk"
 )
 
 // The layout of the store's folder: a format file, and for each namespace a
@@ -67,7 +69,7 @@ func Open(o Options) (*Store, error) {
 func (s *Store) sweep(files []fs.DirEntry) error {
 	for _, f := range files {
 		id, _, data := strings.Cut(f.Name(), dataSuffix)
-		if data && s.all[id] == nil || strings.HasSuffix(f.Name(), unfinished) {
+		if data && s.all[id] == nil || strings.HasSuffix(f.Name(), disk.Unfinished) {
 			if err := os.Remove(filepath.Join(s.opt.Dir, f.Name())); err != nil {
 				return fmt.Errorf("open the KV namespaces: %w", err)
 			}
@@ -80,7 +82,7 @@ func (s *Store) checkFormat() error {
 	path := filepath.Join(s.opt.Dir, formatFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return replaceFile(path, []byte(formatVersion+"\n"))
+		return disk.Replace(path, []byte(formatVersion+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("open the KV namespaces: %w", err)
@@ -210,7 +212,7 @@ func (s *Store) checkTitle(title, self string) error {
 func (s *Store) writeNote(n Namespace) error {
 	data, err := json.MarshalIndent(n, "", "  ")
 	if err == nil {
-		err = replaceFile(s.note(n.ID), append(data, '\n'))
+		err = disk.Replace(s.note(n.ID), append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write KV namespace %s: %w", n.ID, err)
@@ -226,7 +228,7 @@ func (s *Store) Delete(id string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Remove(s.note(id)), syncFolder(s.opt.Dir)); err != nil {
+	if err := errors.Join(os.Remove(s.note(id)), disk.SyncFolder(s.opt.Dir)); err != nil {
 		return fmt.Errorf("delete KV namespace %s: %w", id, err)
 	}
 	delete(s.all, id)
@@ -252,35 +254,6 @@ func (s *Store) open(ctx context.Context, id string) (*namespace, error) {
 		return nil, err
 	}
 	return n, n.open(ctx)
-}
-
-// unfinished marks a file that is being written.
-const unfinished = ".tmp"
-
-// replaceFile writes a file so that a crash leaves the old or the new one.
-func replaceFile(path string, data []byte) error {
-	f, err := os.OpenFile(path+unfinished, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(path+unfinished, path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // FileSize is how much a namespace takes on disk, in bytes.

@@ -15,6 +15,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"firedrill/internal/sandbox/disk"
 )
 
 // Put describes an object that is stored.
@@ -166,7 +168,7 @@ func (s *Store) write(body io.Reader, expect Checksums) (sums Checksums, pc piec
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return sums, pc, refuse(http.StatusBadRequest, CodeUpload, "There was a problem with the upload: %v", err)
 	}
-	if err := syncFolder(filepath.Dir(f.Name())); err != nil {
+	if err := disk.SyncFolder(filepath.Dir(f.Name())); err != nil {
 		return sums, pc, fmt.Errorf("R2: %w", err)
 	}
 	if pc.Size > MaxObject {
@@ -211,13 +213,4 @@ func (s *Store) Delete(ctx context.Context, bucket string, keys []string) error 
 	}
 	s.discard(old)
 	return nil
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

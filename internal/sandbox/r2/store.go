@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the database driver "sqlite"
+	"firedrill/internal/sandbox/disk"
 )
 
 const (
@@ -74,17 +73,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(o.Dir, blobsFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("open the R2 buckets: %w", err)
 	}
-	path := filepath.Join(o.Dir, indexFile)
-	// Created here, so that it is private from its first byte.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the R2 buckets: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the R2 buckets: %w", err)
-	}
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String())
+	db, err := disk.OpenSQLite(filepath.Join(o.Dir, indexFile), "foreign_keys(ON)")
 	if err != nil {
 		return nil, fmt.Errorf("open the R2 buckets: %w", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"firedrill/internal/sandbox/disk"
 )
 
 // Snapshot is what an object had stored at a moment. The runtime has no
@@ -46,10 +48,7 @@ func (m *Manager) TakeSnapshot(ctx context.Context, namespace, object string) (S
 	if err := copyDatabase(ctx, path, tmp); err != nil {
 		return Snapshot{}, errors.Join(fmt.Errorf("%s %s: %w", op, object, err), removeIfThere(tmp))
 	}
-	if err := os.Rename(tmp, final); err != nil {
-		return Snapshot{}, fmt.Errorf("%s %s: %w", op, object, err)
-	}
-	if err := syncFolder(dir); err != nil {
+	if err := disk.Rename(tmp, final); err != nil {
 		return Snapshot{}, fmt.Errorf("%s %s: %w", op, object, err)
 	}
 	return snapshotAt(final)
@@ -141,7 +140,7 @@ func (m *Manager) PutBack(ctx context.Context, namespace, object, snapshot strin
 	// A crash in between loses what was only in the log, which is replaced anyway.
 	err = errors.Join(removeIfThere(path+"-wal"), removeIfThere(path+"-shm"))
 	if err == nil {
-		err = errors.Join(os.Rename(tmp, path), syncFolder(dir))
+		err = disk.Rename(tmp, path)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", op, object, err)
@@ -212,13 +211,4 @@ func removeIfThere(path string) error {
 		return err
 	}
 	return nil
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the database driver "sqlite"
+	"firedrill/internal/sandbox/disk"
 )
 
 // storeVersion is the format of workers.db, kept in PRAGMA user_version: the
@@ -67,16 +65,7 @@ type store struct {
 // openStore opens or creates workers.db in dir.
 func openStore(ctx context.Context, dir string, seal *sealer) (*store, error) {
 	path := filepath.Join(dir, "workers.db")
-	// Created here, so that it is private from its first byte.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open store of Workers: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open store of Workers: %w", err)
-	}
-	q := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "secure_delete(ON)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String())
+	db, err := disk.OpenSQLite(path, "foreign_keys(ON)", "secure_delete(ON)")
 	if err != nil {
 		return nil, fmt.Errorf("open store of Workers: %w", err)
 	}
