@@ -41,7 +41,7 @@ const keySegment = 7
 // joinKey makes one segment of the key at the end of a path: some clients leave
 // the slashes in a key as they are.
 func joinKey(parts []string) []string {
-	at := len(parts)
+	var at int
 	switch {
 	case len(parts) > keySegment && parts[2] == "storage" && parts[3] == "kv" && (parts[6] == "values" || parts[6] == "metadata"):
 		at = keySegment
