@@ -29,7 +29,7 @@ bench: ## measurements, side by side with what they are compared to
 	$(GO) run ./bench/deploy
 	$(GO) run ./bench/kv
 	$(GO) run ./bench/throughput
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine ./internal/testkit/sandboxtest
 
 fuzz: ## every fuzz target for FUZZTIME
 	./tools/fuzz

@@ -38,22 +38,52 @@ func (l Locator) cached(ctx context.Context) (Binary, error) {
 	if err != nil {
 		return Binary{}, err
 	}
-	f, err := os.Open(path)
+	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return Binary{}, ErrNotFound
 	}
 	if err != nil {
 		return Binary{}, fmt.Errorf("find workerd: %w", err)
 	}
+	if !checkedBefore(path, pin, st) {
+		if err := l.check(path, pin, st); err != nil {
+			return Binary{}, err
+		}
+	}
+	return inspect(ctx, path, FromCache)
+}
+
+// check compares the checksum, and notes that it was right.
+func (l Locator) check(path string, pin Pin, st os.FileInfo) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("find workerd: %w", err)
+	}
 	sum, err := checksum(f)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return Binary{}, fmt.Errorf("find workerd: %w", err)
+		return fmt.Errorf("find workerd: %w", err)
 	}
 	if sum != pin.SHA256 {
 		l.say("%s has the wrong checksum and is replaced", path)
-		return Binary{}, ErrNotFound
+		return ErrNotFound
 	}
-	return inspect(ctx, path, FromCache)
+	// Without the note the next start computes the sum again.
+	_ = os.WriteFile(path+checkedSuffix, []byte(checkedNote(pin, st)), 0o600)
+	return nil
+}
+
+// Computing the checksum takes longer than starting the binary, so a note beside
+// it says of which file it was right: one of this size that was last written at
+// this time.
+const checkedSuffix = ".checked"
+
+func checkedNote(pin Pin, st os.FileInfo) string {
+	return fmt.Sprintf("%s %d %d\n", pin.SHA256, st.Size(), st.ModTime().UnixNano())
+}
+
+func checkedBefore(path string, pin Pin, st os.FileInfo) bool {
+	note, err := os.ReadFile(path + checkedSuffix)
+	return err == nil && string(note) == checkedNote(pin, st)
 }
 
 // Fetch gets the pinned binary through npm, checks it, and puts it into the

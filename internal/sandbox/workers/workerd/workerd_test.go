@@ -351,9 +351,10 @@ func TestLocateFindsFetchesAndChecks(t *testing.T) {
 		}
 		want(t, l, workerd.FromNPM)
 		left, err := os.ReadDir(filepath.Dir(path))
-		if err != nil || len(left) != 1 {
+		if err != nil || len(left) != 2 || left[1].Name() != "workerd.checked" {
 			t.Errorf("left beside the binary: %v %v", left, err)
 		}
+		want(t, l, workerd.FromCache)
 	})
 	t.Run("wrong checksum", func(t *testing.T) {
 		l := base(t)
