@@ -1,0 +1,122 @@
+// Package backup writes, checks and restores portable backups.
+//
+// A backup is a folder: parts, and a manifest that is written last. The parts
+// of a KV namespace are JSON arrays that the bulk-write API and `wrangler kv
+// bulk put` take as they are, so a backup can be restored without this program.
+// docs/formats/backup.md describes every field.
+//
+// The package knows no provider: what it reads from and writes to are small
+// interfaces that others implement.
+package backup
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"firedrill"
+	"firedrill/internal/fingerprint"
+)
+
+// The bounds of a part: those of one call of the platform's bulk write.
+const (
+	MaxPairs     = 10_000
+	MaxPartBytes = 95 << 20 // below 100 MB with room for what a call adds
+)
+
+// Entry is one key with what is stored under it.
+type Entry struct {
+	Key      string
+	Value    []byte
+	Metadata json.RawMessage // nil: none
+	// Expiration is in seconds since 1970; 0: never.
+	Expiration int64
+}
+
+// pair is an entry as a part holds it: an element of a bulk write.
+type pair struct {
+	Key        string          `json:"key"`
+	Value      string          `json:"value"`
+	Base64     bool            `json:"base64,omitempty"`
+	Expiration int64           `json:"expiration,omitempty"`
+	Metadata   json.RawMessage `json:"metadata,omitempty"`
+}
+
+// encode writes an entry as an element of a bulk write. A value that is not
+// UTF-8 goes as base64.
+func (e Entry) encode() ([]byte, error) {
+	p := pair{Key: e.Key, Value: string(e.Value), Expiration: e.Expiration, Metadata: e.Metadata}
+	if !utf8.Valid(e.Value) {
+		p.Value, p.Base64 = base64.StdEncoding.EncodeToString(e.Value), true
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // what is text stays readable
+	if err := enc.Encode(p); err != nil {
+		return nil, fmt.Errorf("encode key %q: %w", e.Key, err)
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// decodePair reads an element of a bulk write. Whatever it does not know is an
+// error: to pass over it could lose something.
+func decodePair(dec *json.Decoder) (Entry, error) {
+	var p struct {
+		Key        *string         `json:"key"`
+		Value      *string         `json:"value"`
+		Base64     bool            `json:"base64"`
+		Expiration int64           `json:"expiration"`
+		Metadata   json.RawMessage `json:"metadata"`
+	}
+	if err := dec.Decode(&p); err != nil {
+		return Entry{}, err
+	}
+	if p.Key == nil || p.Value == nil || *p.Key == "" {
+		return Entry{}, fmt.Errorf("a pair has no key or no value")
+	}
+	e := Entry{Key: *p.Key, Value: []byte(*p.Value), Expiration: p.Expiration, Metadata: p.Metadata}
+	if p.Base64 {
+		data, err := base64.StdEncoding.DecodeString(*p.Value)
+		if err != nil {
+			return Entry{}, fmt.Errorf("the value of key %q is not base64", e.Key)
+		}
+		e.Value = data
+	}
+	return e, nil
+}
+
+// digest is what an entry adds to the digest of a namespace. Metadata counts by
+// its meaning: the order of an object's members does not.
+func (e Entry) digest() (fingerprint.Sum, error) {
+	metadata, err := canonical(e.Metadata)
+	if err != nil {
+		return fingerprint.Sum{}, fmt.Errorf("the metadata of key %q: %w", e.Key, err)
+	}
+	return fingerprint.HashText(e.Key, string(e.Value), metadata, fmt.Sprint(e.Expiration)), nil
+}
+
+// canonical writes JSON in one form for one meaning: members sorted, numbers as
+// they were written.
+func canonical(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 {
+		return "", nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return "", err
+	}
+	data, err := json.Marshal(v)
+	return string(data), err
+}
+
+func corrupt(target, detail, remedy string) error {
+	return &firedrill.Error{Op: "read the backup", Kind: firedrill.KindCorrupt, Target: target, Detail: detail, Remedy: remedy}
+}
+
+func storage(op, target string, err error) error {
+	return &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: target, Err: err, Remedy: "free the place, or name another folder"}
+}
