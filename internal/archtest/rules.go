@@ -26,6 +26,7 @@ func rules() []rule {
 		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr"}, pure: true, why: "a plan is checked without touching the world"},
 		{pkg: "internal/playbook", may: []string{vocabulary}, pure: true, why: "built-in drills are data in the users' own language"},
 
+		{pkg: "internal/backup", may: []string{vocabulary, "internal/fingerprint"}, why: "a backup knows no provider: it reads and writes through interfaces of its own"},
 		{pkg: "internal/journal", may: []string{vocabulary}, why: "the journal stores records and knows nothing about their meaning"},
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
 		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},
@@ -33,7 +34,7 @@ func rules() []rule {
 		{pkg: "internal/action", may: []string{vocabulary}, why: "the registry knows no provider"},
 		{pkg: "internal/action/actiontest", may: []string{vocabulary, "internal/action"}, why: "the conformance suite holds for every action"},
 		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/http/..."}, why: "actions never import each other"},
-		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
+		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
 		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
 
 		{pkg: "internal/runner", may: []string{vocabulary, "internal/engine", "internal/journal", "internal/action", "internal/measure", "internal/state"}, why: "the runner performs what the engine decided"},

@@ -131,6 +131,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 	c.AddGroup(
 		&cobra.Group{ID: "drill", Title: "Drills:"},
 		&cobra.Group{ID: "look", Title: "Looking things up:"},
+		&cobra.Group{ID: "backup", Title: "Backups:"},
 		&cobra.Group{ID: "sandbox", Title: "The local staging cloud:"},
 		&cobra.Group{ID: "other", Title: "Other:"},
 	)
@@ -142,6 +143,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 	}
 	add("drill", a.demoCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.validateCommand())
 	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())
 	return c

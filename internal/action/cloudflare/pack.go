@@ -24,6 +24,12 @@ type D1Attrs struct {
 	ID   string `json:"id,omitempty" doc:"id of the database; without it the database is found by its name"`
 }
 
+// KVAttrs describes a KV namespace in a plan.
+type KVAttrs struct {
+	Name string `json:"name,omitempty" doc:"title of the namespace"`
+	ID   string `json:"id,omitempty" doc:"id of the namespace; without it the namespace is found by its title"`
+}
+
 // WorkerAttrs describes a Worker in a plan.
 type WorkerAttrs struct {
 	Name   string         `json:"name" doc:"name of the Worker script"`
@@ -76,35 +82,47 @@ func Providers() []firedrill.ProviderSpec {
 func Kinds() []firedrill.KindSpec {
 	return []firedrill.KindSpec{
 		{Name: "d1", Provider: "cloudflare", Doc: "A D1 database, by name or id.", Attrs: typeOf[D1Attrs]()},
+		{Name: "kv", Provider: "cloudflare", Doc: "A KV namespace, by title or id.", Attrs: typeOf[KVAttrs]()},
 		{Name: "worker", Provider: "cloudflare", Doc: "A Worker script, where it is reached, and how a healthy one answers.", Attrs: typeOf[WorkerAttrs]()},
 	}
 }
 
 // client gives the client of a call's environment.
 func (p *pack) client(call firedrill.Call) (*Client, error) {
-	env := call.Environment
 	var s Settings
-	if err := env.Settings.Into(&s); err != nil {
-		return nil, &firedrill.Error{Op: "cloudflare", Kind: firedrill.KindUsage, Target: "environment " + env.Name,
-			Detail: "its settings cannot be read", Remedy: "see: firedrill schema", Err: err}
+	if err := call.Environment.Settings.Into(&s); err != nil {
+		return nil, unreadableSettings(call.Environment, err)
 	}
-	key := env.Name + "\x00" + s.API + "\x00" + s.Account
+	key := call.Environment.Name + "\x00" + s.API + "\x00" + s.Account
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.clients[key]; ok {
 		return c, nil
 	}
-	cfg := Config{API: s.API, Account: s.Account, Pace: s.Pace, HTTP: p.deps.HTTP, Now: p.deps.Now, Sleep: p.deps.Sleep, Trace: p.deps.Trace,
-		Token: func(ctx context.Context) (string, error) { return p.deps.Secrets.Resolve(ctx, s.Token) }}
-	if p.deps.Guard != nil {
-		cfg.Guard = p.deps.Guard(env)
+	c, err := NewFor(call.Environment, p.deps)
+	if err == nil {
+		p.clients[key] = c
 	}
-	c, err := New(cfg)
-	if err != nil {
-		return nil, err
+	return c, err
+}
+
+// NewFor makes the client of an environment, with its guard.
+func NewFor(env firedrill.Environment, deps Deps) (*Client, error) {
+	var s Settings
+	if err := env.Settings.Into(&s); err != nil {
+		return nil, unreadableSettings(env, err)
 	}
-	p.clients[key] = c
-	return c, nil
+	cfg := Config{API: s.API, Account: s.Account, Pace: s.Pace, HTTP: deps.HTTP, Now: deps.Now, Sleep: deps.Sleep, Trace: deps.Trace,
+		Token: func(ctx context.Context) (string, error) { return deps.Secrets.Resolve(ctx, s.Token) }}
+	if deps.Guard != nil {
+		cfg.Guard = deps.Guard(env)
+	}
+	return New(cfg)
+}
+
+func unreadableSettings(env firedrill.Environment, err error) error {
+	return &firedrill.Error{Op: "cloudflare", Kind: firedrill.KindUsage, Target: "environment " + env.Name,
+		Detail: "its settings cannot be read", Remedy: "see: firedrill schema", Err: err}
 }
 
 // notify lets a request say why it waits.
