@@ -74,8 +74,8 @@ func WriteKV(ctx context.Context, src KVSource, dir string, o WriteOptions) (Man
 // begin opens the folder: an empty one, or one in which this backup was cut off.
 func begin(dir string, o WriteOptions) (progress, error) {
 	p := progress{Manifest: Manifest{Format: Format, Version: Version, Kind: KindKV, Source: o.Source, Started: o.Now().UTC(), Tool: o.Tool, Parts: []Part{}}}
-	refuse := func(detail, remedy string) (progress, error) {
-		return p, &firedrill.Error{Op: "write the backup", Kind: firedrill.KindConflict, Target: dir, Detail: detail, Remedy: remedy}
+	refuse := func(detail string) (progress, error) {
+		return p, &firedrill.Error{Op: "write the backup", Kind: firedrill.KindConflict, Target: dir, Detail: detail, Remedy: "name another folder"}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return p, storage("write the backup", dir, err)
@@ -85,12 +85,12 @@ func begin(dir string, o WriteOptions) (progress, error) {
 		return p, storage("write the backup", dir, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ManifestName)); err == nil {
-		return refuse("there is a complete backup in it", "name another folder")
+		return refuse("there is a complete backup in it")
 	}
 	data, err := os.ReadFile(filepath.Join(dir, progressName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(files) > 0:
-		return refuse("the folder is not empty", "name another folder")
+		return refuse("the folder is not empty")
 	case errors.Is(err, fs.ErrNotExist):
 		return p, writeJSON(filepath.Join(dir, progressName), p)
 	case err != nil:
@@ -98,10 +98,10 @@ func begin(dir string, o WriteOptions) (progress, error) {
 	}
 	var old progress
 	if err := json.Unmarshal(data, &old); err != nil || old.Manifest.Version != Version {
-		return refuse("what was begun in it cannot be read", "name another folder")
+		return refuse("what was begun in it cannot be read")
 	}
 	if old.Manifest.Source != o.Source {
-		return refuse("a backup of another namespace was begun in it", "name another folder")
+		return refuse("a backup of another namespace was begun in it")
 	}
 	for _, part := range old.Manifest.Parts {
 		if err := checkFile(dir, part); err != nil {
