@@ -3,6 +3,8 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,15 +13,14 @@ import (
 	"time"
 
 	"firedrill"
-	"firedrill/internal/fingerprint"
 )
 
 // KVSink is a namespace that is written. A call that lists keys as unsuccessful
 // has done the rest.
 type KVSink interface {
 	KVSource
-	// BulkPut sends a body: a JSON array of at most MaxPairs pairs.
-	BulkPut(ctx context.Context, body []byte) (unsuccessful []string, err error)
+	// BulkPut sends a body: a JSON array of n pairs, at most MaxPairs.
+	BulkPut(ctx context.Context, body []byte, n int) (unsuccessful []string, err error)
 	// BulkDelete removes at most MaxPairs keys.
 	BulkDelete(ctx context.Context, keys []string) (unsuccessful []string, err error)
 }
@@ -52,8 +53,6 @@ type Restored struct {
 	// Expired are keys whose expiration has passed, or comes in less than the
 	// platform's least of 60 seconds: they cannot be written any more.
 	Expired []string
-	// Digest is that of the entries that were written.
-	Digest fingerprint.Sum
 }
 
 // leastLife is how far away an expiration must be, with some time for the way.
@@ -62,14 +61,14 @@ const leastLife = 65 * time.Second
 // RestoreKV writes a backup into a namespace. The whole backup is verified
 // first; to repeat it after an interruption is safe.
 func RestoreKV(ctx context.Context, dir string, sink KVSink, o RestoreOptions) (Restored, error) {
-	m, err := Verify(ctx, dir)
+	m, err := ReadManifest(dir)
 	if err != nil {
 		return Restored{}, err
 	}
 	if o.Mode != ModeNone && o.Mode != ModeExact && o.Mode != ModeMerge {
 		return Restored{}, &firedrill.Error{Op: "restore", Kind: firedrill.KindUsage, Target: "mode " + string(o.Mode), Remedy: "choose exact or merge"}
 	}
-	r := &restorer{sink: sink, o: o, m: m, dir: dir}
+	r := &restorer{sink: sink, o: o, m: m, dir: dir, expiring: map[string]bool{}}
 	strangers, err := r.compare(ctx)
 	if err != nil {
 		return Restored{}, err
@@ -90,6 +89,8 @@ type restorer struct {
 	m    Manifest
 	dir  string
 	out  Restored
+	// expiring are the parts in which keys expire.
+	expiring map[string]bool
 }
 
 // alive tells whether an entry can still be written.
@@ -101,15 +102,24 @@ func (r *restorer) alive(e Entry) bool {
 var errStop = errors.New("stop")
 
 // held gives the keys of the backup in order, with whether they can be written.
+// The backup is verified on the way; what is wrong with it stands in failed when
+// the last key was given.
 func (r *restorer) held(ctx context.Context, failed *error) iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
-		err := readEntries(ctx, r.dir, r.m, func(e Entry) error {
+		var t tally
+		err := readEntries(ctx, r.dir, r.m, func(p Part, e Entry) error {
+			if e.Expiration != 0 {
+				r.expiring[p.File] = true
+			}
 			if !yield(e.Key, r.alive(e)) {
 				return errStop
 			}
-			return nil
+			return t.add(e)
 		})
-		if err != nil && !errors.Is(err, errStop) {
+		if err == nil {
+			err = t.compare(r.dir, r.m)
+		}
+		if !errors.Is(err, errStop) {
 			*failed = err
 		}
 	}
@@ -184,7 +194,7 @@ func (r *restorer) putAll(ctx context.Context) error {
 			return err
 		}
 		if keys > 0 {
-			if err := r.put(ctx, p, body); err != nil {
+			if err := r.put(ctx, p, body, keys); err != nil {
 				return err
 			}
 		}
@@ -196,31 +206,24 @@ func (r *restorer) putAll(ctx context.Context) error {
 	return nil
 }
 
-// body gives what is sent of a part.
+// body gives what is sent of a part: the file as it is, if nothing in it can
+// have expired.
 func (r *restorer) body(p Part) (body []byte, keys int, err error) {
 	path := filepath.Join(r.dir, p.File)
-	all := true
-	err = readPart(path, p, func(e Entry) error {
-		if !r.alive(e) {
-			all = false
-			return nil
-		}
-		keys++
-		sum, err := e.digest()
-		r.out.Digest = r.out.Digest.Add(sum)
-		return err
-	})
-	if err != nil {
-		return nil, 0, corrupt(path, err.Error(), "use another backup")
-	}
-	if all {
-		if body, err = os.ReadFile(path); err != nil {
-			return nil, 0, storage("read the backup", path, err)
+	if r.expiring[p.File] {
+		body, keys, err = r.some(p, r.alive)
+		if err != nil {
+			return nil, 0, corrupt(path, err.Error(), "use another backup")
 		}
 		return body, keys, nil
 	}
-	body, _, err = r.some(p, r.alive)
-	return body, keys, err
+	if body, err = os.ReadFile(path); err != nil {
+		return nil, 0, storage("read the backup", path, err)
+	}
+	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != p.SHA256 {
+		return nil, 0, corrupt(path, "it has changed since it was verified", "restore again")
+	}
+	return body, p.Keys, nil
 }
 
 // some encodes those entries of a part that are wanted.
@@ -250,8 +253,8 @@ const (
 	firstPause = 500 * time.Millisecond
 )
 
-func (r *restorer) put(ctx context.Context, p Part, body []byte) error {
-	left, err := r.sink.BulkPut(ctx, body)
+func (r *restorer) put(ctx context.Context, p Part, body []byte, n int) error {
+	left, err := r.sink.BulkPut(ctx, body, n)
 	return r.again(ctx, "written", left, err, func(ctx context.Context, keys []string) ([]string, error) {
 		wanted := map[string]bool{}
 		for _, k := range keys {
@@ -264,7 +267,7 @@ func (r *restorer) put(ctx context.Context, p Part, body []byte) error {
 		if n != len(wanted) {
 			return nil, &firedrill.Error{Op: "restore", Kind: firedrill.KindUnknown, Detail: "the platform says that keys were not written which were not sent", Remedy: "restore again"}
 		}
-		return r.sink.BulkPut(ctx, body)
+		return r.sink.BulkPut(ctx, body, n)
 	})
 }
 
@@ -314,7 +317,7 @@ func Check(ctx context.Context, dir string, src KVSource, o RestoreOptions) (com
 	}
 	var failed error
 	entries := func(yield func(Entry) bool) {
-		err := readEntries(ctx, dir, m, func(e Entry) error {
+		err := readEntries(ctx, dir, m, func(_ Part, e Entry) error {
 			if r.alive(e) && !yield(e) {
 				return errStop
 			}

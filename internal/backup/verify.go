@@ -23,29 +23,36 @@ func Verify(ctx context.Context, dir string) (Manifest, error) {
 	if err != nil {
 		return m, err
 	}
-	var sum fingerprint.Sum
-	var keys, size int64
-	err = readEntries(ctx, dir, m, func(e Entry) error {
-		s, err := e.digest()
-		if err != nil {
-			return err
-		}
-		sum = sum.Add(s)
-		keys++
-		size += int64(len(e.Value))
-		return nil
-	})
-	if err != nil {
+	var t tally
+	if err := readEntries(ctx, dir, m, func(_ Part, e Entry) error { return t.add(e) }); err != nil {
 		return m, err
 	}
+	return m, t.compare(dir, m)
+}
+
+// tally adds up entries, to be compared with a manifest.
+type tally struct {
+	digest      fingerprint.Sum
+	keys, bytes int64
+}
+
+func (t *tally) add(e Entry) error {
+	sum, err := e.digest()
+	t.digest = t.digest.Add(sum)
+	t.keys++
+	t.bytes += int64(len(e.Value))
+	return err
+}
+
+func (t *tally) compare(dir string, m Manifest) error {
 	const remedy = "use another backup"
 	switch {
-	case keys != m.Keys || size != m.Bytes:
-		return m, corrupt(dir, fmt.Sprintf("the parts hold %d keys and %d bytes, the manifest says %d and %d", keys, size, m.Keys, m.Bytes), remedy)
-	case sum != m.Digest:
-		return m, corrupt(dir, "the digest of the entries is not the manifest's", remedy)
+	case t.keys != m.Keys || t.bytes != m.Bytes:
+		return corrupt(dir, fmt.Sprintf("the parts hold %d keys and %d bytes, the manifest says %d and %d", t.keys, t.bytes, m.Keys, m.Bytes), remedy)
+	case t.digest != m.Digest:
+		return corrupt(dir, "the digest of the entries is not the manifest's", remedy)
 	}
-	return m, nil
+	return nil
 }
 
 // checkFile compares a part's size and checksum.
@@ -76,7 +83,7 @@ func checkFile(dir string, p Part) error {
 
 // readEntries hands on all entries in the order of their keys, after each part's
 // checksum was found right.
-func readEntries(ctx context.Context, dir string, m Manifest, visit func(Entry) error) error {
+func readEntries(ctx context.Context, dir string, m Manifest, visit func(Part, Entry) error) error {
 	last := ""
 	for i, p := range m.Parts {
 		if err := ctx.Err(); err != nil {
@@ -90,7 +97,7 @@ func readEntries(ctx context.Context, dir string, m Manifest, visit func(Entry) 
 			return corrupt(path, "its first key does not come after the part before", "use another backup")
 		}
 		last = p.Last
-		if err := readPart(path, p, visit); err != nil {
+		if err := readPart(path, p, func(e Entry) error { return visit(p, e) }); err != nil {
 			return corrupt(path, err.Error(), "use another backup")
 		}
 	}

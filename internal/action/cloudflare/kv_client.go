@@ -197,14 +197,10 @@ func (k *KV) bulk(ctx context.Context, req Request, n int) ([]string, error) {
 }
 
 // BulkPut implements backup.KVSink.
-func (k *KV) BulkPut(ctx context.Context, body []byte) ([]string, error) {
-	var pairs []struct{}
-	if err := json.Unmarshal(body, &pairs); err != nil {
-		return nil, &firedrill.Error{Op: "kv.bulk-put", Kind: firedrill.KindInternal, Target: "KV namespace " + k.Title, Err: err}
-	}
+func (k *KV) BulkPut(ctx context.Context, body []byte, n int) ([]string, error) {
 	req := k.request("kv.bulk-put", http.MethodPut, "bulk")
 	req.Body = body
-	return k.bulk(ctx, req, len(pairs))
+	return k.bulk(ctx, req, n)
 }
 
 // BulkDelete implements backup.KVSink.
