@@ -49,12 +49,17 @@ func TestDurableObjects(t *testing.T) {
 	b.must("rooms", words("deploy"))
 	b.wants("rooms", "/", "two 2")
 	b.fails("rooms", words("deploy --var X:1 --tag t --message m --dispatch-namespace nope"), "")
+	// Secrets in bulk leave the other bindings as they are.
+	b.write("rooms/secrets.json", `{"API_KEY":"canary"}`)
+	b.must("rooms", words("secret bulk secrets.json"), "Success")
+	b.wants("rooms", "/env", "canary none")
+	b.wants("rooms", "/", "two 3")
 	// A class is renamed, which a version upload must not do.
 	const v2 = v1 + `, { "tag": "v2", "renamed_classes": [{ "from": "Room", "to": "Hall" }] }`
 	b.room("Hall", "three", v2)
 	b.fails("rooms", words("versions upload"), "10211")
 	b.must("rooms", words("deploy"))
-	b.wants("rooms", "/", "three 3")
+	b.wants("rooms", "/", "three 4")
 	var ns []struct{ Script, Class string }
 	b.cloud.Must("GET", "workers/durable_objects/namespaces", nil).Into(t, &ns)
 	if len(ns) != 1 || ns[0].Class != "Hall" || ns[0].Script != "rooms" {

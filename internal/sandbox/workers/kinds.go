@@ -239,16 +239,16 @@ func checkService(ctx context.Context, c checker, b *UploadBinding) error {
 	return nil
 }
 
-// checkObjects finds the class behind the binding. In an upload it is given by
-// its name; what is inherited has the id already.
+// checkObjects finds the class behind the binding: by its id where there is one,
+// which stays when the class is renamed, else by its name.
 func checkObjects(_ context.Context, c checker, b *UploadBinding) error {
-	script := b.ScriptName
-	if script == "" {
-		script = c.script
-	}
-	n, ok := byClass(c.namespaces, script, b.ClassName)
-	if !ok && b.NamespaceID != "" {
-		n, ok = byID(c.namespaces, b.NamespaceID)
+	n, ok := byID(c.namespaces, b.NamespaceID)
+	if !ok {
+		script := b.ScriptName
+		if script == "" {
+			script = c.script
+		}
+		n, ok = byClass(c.namespaces, script, b.ClassName)
 	}
 	if !ok {
 		return c.refuse(CodeNoClass, "Cannot create binding for class '%s' because it is not currently configured to implement Durable Objects. Ensure a --new-class migration has been applied to it.", b.ClassName)

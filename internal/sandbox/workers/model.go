@@ -61,12 +61,14 @@ type UploadBinding struct {
 	ID        string `json:"id"`         // the older name of database_id
 	OldName   string `json:"old_name"`   // inherit: the name in the other version
 	VersionID string `json:"version_id"` // inherit: the other version
-	NoText    bool   `json:"-"`          // a text binding without text
-	all       map[string]any
+	// Bare marks a binding that is only named, with its type: where the version
+	// before has one of both, it is to stay as it is.
+	Bare bool `json:"-"`
+	all  map[string]any
 }
 
-// UnmarshalJSON notes whether a text was given at all: a binding without content
-// asks to keep what there is.
+// UnmarshalJSON notes whether anything but name and type was given: a binding
+// without content asks to keep what there is.
 func (b *UploadBinding) UnmarshalJSON(data []byte) error {
 	type plain UploadBinding
 	if err := json.Unmarshal(data, (*plain)(b)); err != nil {
@@ -76,7 +78,10 @@ func (b *UploadBinding) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &b.all); err != nil {
 		return err
 	}
-	b.NoText = b.all["text"] == nil
+	b.Bare = b.all["text"] == nil
+	for key := range b.all {
+		b.Bare = b.Bare && (key == "name" || key == "type" || key == "text")
+	}
 	if b.DatabaseID == "" {
 		b.DatabaseID = b.ID
 	}

@@ -250,7 +250,7 @@ func (c checker) resolve(ctx context.Context, given []UploadBinding, keep []stri
 			return nil, c.refuse(CodeInvalid, "the binding %s is given twice", b.Name)
 		}
 		names[b.Name] = true
-		if b.Type == typeInherit || b.NoText && (b.Type == typeSecret || b.Type == typePlainText) {
+		if b.Type == typeInherit || b.Bare && (latest.has(b.Name, b.Type) || b.Type == typeSecret || b.Type == typePlainText) {
 			found, err := c.m.inherit(ctx, c.op, c.script, b, latest)
 			if err != nil {
 				return nil, err
@@ -272,6 +272,11 @@ func (c checker) resolve(ctx context.Context, given []UploadBinding, keep []stri
 		}
 	}
 	return out, nil
+}
+
+// has tells whether a version has a binding of this name and type.
+func (v Version) has(name, kind string) bool {
+	return slices.ContainsFunc(v.Bindings, func(b Binding) bool { return b.Name == name && b.Type == kind })
 }
 
 // inherit finds the binding that an entry of type inherit stands for: by its
