@@ -123,6 +123,8 @@ func TestWhatIsStoredSurvivesAndWhatIsNotLeavesNothing(t *testing.T) {
 	wantCode(t, err, r2.CodeKey)
 	_, err = s.Store(t.Context(), "bucket", r2.Put{Key: "k", Custom: map[string]string{"m": strings.Repeat("m", r2.MaxCustom)}}, strings.NewReader("x"))
 	wantCode(t, err, r2.CodeMetadata)
+	_, err = s.Store(t.Context(), "bucket", r2.Put{Key: "k", If: r2.Condition{Matches: []r2.ETag{{Value: "x"}}}}, strings.NewReader("three"))
+	wantCode(t, err, r2.CodePrecondition)
 	if n := len(blobs(t, dir)); n != 1 || get(t, s, "k") != "two" {
 		t.Errorf("%d files after refused writes, %q", n, get(t, s, "k"))
 	}

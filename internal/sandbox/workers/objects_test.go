@@ -148,6 +148,18 @@ func TestMigrations(t *testing.T) {
 		t.Error("rolled back over a migration")
 	}
 
+	// Code that would do is not enough: the version is from before a migration.
+	both := strings.Replace(fmt.Sprintf(counter, "Tally", "4"), "export default", "export class Extra {}\nexport default", 1)
+	early := b.put("c", js(both, objects("COUNT", "Tally", ""))).Version.ID
+	late := js(both, objects("COUNT", "Tally", ""))
+	late.Metadata.Migrations = json.RawMessage(`{"old_tag":"v2","new_tag":"v3","new_classes":["Extra"]}`)
+	b.put("c", late)
+	if _, err := b.Deploy(t.Context(), "c", all(early)); err == nil || !strings.Contains(err.Error(), "migration (v3)") {
+		t.Errorf("rolled back over a migration: %v", err)
+	}
+	final := counting("Tally", "3", `{"old_tag":"v3","new_tag":"v4","deleted_classes":["Extra"]}`)
+	b.put("c", final)
+
 	// Another Worker is bound to the class, and then takes it over.
 	b.put("user", js(`export default { fetch(r, env) { return env.T.get(env.T.idFromName("/a")).fetch(r); } };`, objects("T", "Tally", "c")))
 	b.wants("user", "/", "3")
