@@ -84,12 +84,14 @@ func refused(t testing.TB, err error, wantStatus, wantCode int) {
 	}
 }
 
+// must takes the answer of a call that has to succeed, and audits it.
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
+		audit(t, v)
 		return v
 	}
 }
@@ -116,6 +118,7 @@ func all[T any](t testing.TB, p pager[T], name func(T) string) []string {
 	t.Helper()
 	var names []string
 	for p.Next() {
+		audit(t, p.Current())
 		if names = append(names, name(p.Current())); len(names) > 10_000 {
 			t.Fatal("the pages never end")
 		}
