@@ -40,4 +40,9 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", c.name, got, c.want)
 		}
 	}
+	for _, empty := range []any{&d1.D1{}, new(workers.ScriptSecretBulkUpdateResponse)} {
+		if len(findings(empty)) == 0 {
+			t.Errorf("a %T that was never decoded is taken for an answer", empty)
+		}
+	}
 }

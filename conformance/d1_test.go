@@ -14,7 +14,7 @@ import (
 func TestD1(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), d1.NewDatabaseService(options(c)...)
+	ctx, s := t.Context(), d1.NewDatabaseService(options(t, c)...)
 	db := must[*d1.D1](t)(s.New(ctx, fill[d1.DatabaseNewParams](t, c.Account, map[string]any{"Name": "shop", "PrimaryLocationHint": "weur"})))
 	expect(t, "name", db.Name, "shop")
 	for i := range 24 {

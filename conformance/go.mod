@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	firedrill v0.0.0
 	github.com/cloudflare/cloudflare-go/v7 v7.9.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (

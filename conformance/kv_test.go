@@ -17,7 +17,7 @@ import (
 func TestKV(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), kv.NewNamespaceService(options(c)...)
+	ctx, s := t.Context(), kv.NewNamespaceService(options(t, c)...)
 	ns := must[*kv.Namespace](t)(s.New(ctx, fill[kv.NamespaceNewParams](t, c.Account, map[string]any{"Title": "cache"})))
 	for i := range 12 {
 		c.KV(fmt.Sprintf("n%02d", i))

@@ -14,7 +14,7 @@ import (
 func TestR2(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), r2.NewBucketService(options(c)...)
+	ctx, s := t.Context(), r2.NewBucketService(options(t, c)...)
 	b := must[*r2.Bucket](t)(s.New(ctx, fill[r2.BucketNewParams](t, c.Account, map[string]any{"Name": "files"})))
 	expect(t, "name", b.Name, "files")
 	list := must[*r2.BucketListResponse](t)(s.List(ctx, fill[r2.BucketListParams](t, c.Account, nil)))

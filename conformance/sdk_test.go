@@ -52,9 +52,18 @@ func setField(t testing.TB, f reflect.Value, value any) {
 }
 
 // options lead the SDK to a sandbox. It repeats nothing, so that each answer is
-// judged once.
-func options(c *sandboxtest.Cloud) []option.RequestOption {
-	return []option.RequestOption{option.WithBaseURL(c.API), option.WithAPIToken(c.Token()), option.WithMaxRetries(0)}
+// judged once, and its connections end with the test.
+func options(t testing.TB, c *sandboxtest.Cloud) []option.RequestOption {
+	t.Helper()
+	return optionsFor(t, c, option.WithAPIToken(c.Token()))
+}
+
+// optionsFor is options with other credentials.
+func optionsFor(t testing.TB, c *sandboxtest.Cloud, credentials ...option.RequestOption) []option.RequestOption {
+	t.Helper()
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return append([]option.RequestOption{option.WithBaseURL(c.API), option.WithMaxRetries(0), option.WithHTTPClient(&http.Client{Transport: tr})}, credentials...)
 }
 
 // status finds status and code in an error of the SDK, whose type is internal.
@@ -135,5 +144,18 @@ func expect(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// differs states a known difference between the sandbox and the SDK, and fails
+// when it is gone, so that the statement does not outlive it.
+func differs(t testing.TB, what string, sandbox, sdk, now any) {
+	t.Helper()
+	switch fmt.Sprint(now) {
+	case fmt.Sprint(sandbox):
+	case fmt.Sprint(sdk):
+		t.Errorf("%s: the sandbox agrees with the SDK now; expect %v here", what, sdk)
+	default:
+		t.Errorf("%s: %v, which is neither the known difference %v nor what the SDK takes, %v", what, now, sandbox, sdk)
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), workers.NewScriptService(options(c)...)
+	ctx, s := t.Context(), workers.NewScriptService(options(t, c)...)
 	source := func(n int) string {
 		return fmt.Sprintf("export default { fetch(r, env) { return new Response('%d ' + (env.S ?? 'none')); } };", n)
 	}
@@ -107,7 +107,7 @@ func TestMalformedUploads(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
 	c.Deploy("w", "export default {}", nil, nil)
-	s := workers.NewScriptService(options(c)...)
+	s := workers.NewScriptService(options(t, c)...)
 	p := fill[workers.ScriptVersionNewParams](t, c.Account, map[string]any{
 		"Metadata": fill[workers.ScriptVersionNewParamsMetadata](t, "", map[string]any{"MainModule": "index.js"})})
 	_, err := s.Versions.New(t.Context(), "w", p)
@@ -120,7 +120,7 @@ func TestMalformedUploads(t *testing.T) {
 func TestDurableObjects(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), durable_objects.NewNamespaceService(options(c)...)
+	ctx, s := t.Context(), durable_objects.NewNamespaceService(options(t, c)...)
 	c.Deploy("counters", `import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject { async fetch() { await this.ctx.storage.put("n", 1); return new Response("ok"); } }
 export default { fetch(r, env) { return env.C.get(env.C.idFromName(new URL(r.url).pathname)).fetch(r); } };`,
