@@ -63,7 +63,7 @@ func optionsFor(t testing.TB, c *sandboxtest.Cloud, credentials ...option.Reques
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return append([]option.RequestOption{option.WithBaseURL(c.API), option.WithMaxRetries(0), option.WithHTTPClient(&http.Client{Transport: tr})}, credentials...)
+	return append([]option.RequestOption{option.WithBaseURL(c.API), option.WithMaxRetries(0), option.WithHTTPClient(&http.Client{Transport: tr}), checkEnvelopes(t)}, credentials...)
 }
 
 // status finds status and code in an error of the SDK, whose type is internal.

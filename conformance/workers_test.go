@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cloudflare/cloudflare-go/v7/durable_objects"
 	"github.com/cloudflare/cloudflare-go/v7/workers"
 
 	"firedrill/internal/testkit/sandboxtest"
@@ -56,6 +55,7 @@ func TestWorkers(t *testing.T) {
 	if code, _ := status(t, err); code != http.StatusBadRequest {
 		t.Errorf("the deployment that serves was deleted: %v", err)
 	}
+	expect(t, "the deployment that serves", deployments()[0].ID, d.ID)
 
 	content := must[*http.Response](t)(s.Content.Get(ctx, "w", fill[workers.ScriptContentGetParams](t, c.Account, nil)))
 	if text := body(t, content); !strings.Contains(text, source(9)) || content.Header.Get("Cf-Entrypoint") != "index.js" {
@@ -77,19 +77,6 @@ func TestWorkers(t *testing.T) {
 	expect(t, "subdomain switched off", must[*workers.ScriptSubdomainGetResponse](t)(s.Subdomain.Get(ctx, "w", fill[workers.ScriptSubdomainGetParams](t, c.Account, nil))).Enabled, false)
 	must[*workers.ScriptScheduleGetResponse](t)(s.Schedules.Get(ctx, "w", fill[workers.ScriptScheduleGetParams](t, c.Account, nil)))
 
-	// A secret can be put only while the newest version serves.
-	secret := fill[workers.ScriptSecretUpdateParams](t, c.Account, map[string]any{
-		"Body": fill[workers.ScriptSecretUpdateParamsBodyWorkersBindingKindSecretText](t, "", map[string]any{"Name": "S", "Text": "canary", "Type": "secret_text"})})
-	_, err = s.Secrets.Update(ctx, "w", secret)
-	if code, _ := status(t, err); code == 0 {
-		t.Error(err)
-	}
-	c.Deploy("w", source(99), nil, nil)
-	secrets := func() []string {
-		return all(t, s.Secrets.ListAutoPaging(ctx, "w", fill[workers.ScriptSecretListParams](t, c.Account, nil)), func(r workers.ScriptSecretListResponse) string { return r.Name })
-	}
-	expect(t, "secrets", secrets(), []string{})
-
 	_, err = s.Versions.Get(ctx, "w", "00000000-0000-4000-8000-000000000000", fill[workers.ScriptVersionGetParams](t, c.Account, nil))
 	refused(t, err, http.StatusNotFound, 100146)
 	_, err = s.Deployments.List(ctx, "nobody", fill[workers.ScriptDeploymentListParams](t, c.Account, nil))
@@ -99,51 +86,4 @@ func TestWorkers(t *testing.T) {
 	}
 	_, err = s.Content.Get(ctx, "w", fill[workers.ScriptContentGetParams](t, c.Account, nil))
 	refused(t, err, http.StatusNotFound, 10007)
-}
-
-// TestMalformedUploads sends what the SDK makes of an upload: the metadata as
-// one form field for each member. It must be refused by name.
-func TestMalformedUploads(t *testing.T) {
-	t.Parallel()
-	c := sandboxtest.Start(t)
-	c.Deploy("w", "export default {}", nil, nil)
-	s := workers.NewScriptService(options(t, c)...)
-	p := fill[workers.ScriptVersionNewParams](t, c.Account, map[string]any{
-		"Metadata": fill[workers.ScriptVersionNewParamsMetadata](t, "", map[string]any{"MainModule": "index.js"})})
-	_, err := s.Versions.New(t.Context(), "w", p)
-	refused(t, err, http.StatusBadRequest, 10026)
-	if !strings.Contains(err.Error(), `no part \"metadata\"`) {
-		t.Errorf("the error does not say what is missing: %v", err)
-	}
-}
-
-func TestDurableObjects(t *testing.T) {
-	t.Parallel()
-	c := sandboxtest.Start(t)
-	ctx, s := t.Context(), durable_objects.NewNamespaceService(options(t, c)...)
-	c.Deploy("counters", `import { DurableObject } from "cloudflare:workers";
-export class Counter extends DurableObject { async fetch() { await this.ctx.storage.put("n", 1); return new Response("ok"); } }
-export default { fetch(r, env) { return env.C.get(env.C.idFromName(new URL(r.url).pathname)).fetch(r); } };`,
-		[]map[string]any{{"name": "C", "type": "durable_object_namespace", "class_name": "Counter"}},
-		map[string]any{"migrations": map[string]any{"new_tag": "v1", "steps": []any{map[string]any{"new_sqlite_classes": []string{"Counter"}}}}})
-	for i := range 25 {
-		if code, text := c.Get("counters", fmt.Sprintf("/%d", i)); code != http.StatusOK {
-			t.Fatal(code, text)
-		}
-	}
-	var id string
-	names := all(t, s.ListAutoPaging(ctx, fill[durable_objects.NamespaceListParams](t, c.Account, nil)), func(n durable_objects.Namespace) string {
-		id = n.ID
-		return fmt.Sprintf("%s %s %s %v", n.Name, n.Script, n.Class, n.UseSqlite)
-	})
-	expect(t, "namespaces", names, []string{"counters_Counter counters Counter true"})
-	objects := all(t, s.Objects.ListAutoPaging(ctx, id, fill[durable_objects.NamespaceObjectListParams](t, c.Account, map[string]any{"Limit": 10.0})), func(o durable_objects.DurableObject) string {
-		if !o.HasStoredData {
-			t.Errorf("object %s has stored nothing", o.ID)
-		}
-		return o.ID
-	})
-	expect(t, "objects in pages of ten", len(objects), 25)
-	_, err := s.Objects.List(ctx, strings.Repeat("0", 32), fill[durable_objects.NamespaceObjectListParams](t, c.Account, nil))
-	refused(t, err, http.StatusNotFound, 10066)
 }

@@ -1,0 +1,43 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/cloudflare/cloudflare-go/v7/durable_objects"
+
+	"firedrill/internal/testkit/sandboxtest"
+)
+
+func TestDurableObjects(t *testing.T) {
+	t.Parallel()
+	c := sandboxtest.Start(t)
+	ctx, s := t.Context(), durable_objects.NewNamespaceService(options(t, c)...)
+	c.Deploy("counters", `import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject { async fetch() { await this.ctx.storage.put("n", 1); return new Response("ok"); } }
+export default { fetch(r, env) { return env.C.get(env.C.idFromName(new URL(r.url).pathname)).fetch(r); } };`,
+		[]map[string]any{{"name": "C", "type": "durable_object_namespace", "class_name": "Counter"}},
+		map[string]any{"migrations": map[string]any{"new_tag": "v1", "steps": []any{map[string]any{"new_sqlite_classes": []string{"Counter"}}}}})
+	for i := range 25 {
+		if code, text := c.Get("counters", fmt.Sprintf("/%d", i)); code != http.StatusOK {
+			t.Fatal(code, text)
+		}
+	}
+	var id string
+	names := all(t, s.ListAutoPaging(ctx, fill[durable_objects.NamespaceListParams](t, c.Account, nil)), func(n durable_objects.Namespace) string {
+		id = n.ID
+		return fmt.Sprintf("%s %s %s %v", n.Name, n.Script, n.Class, n.UseSqlite)
+	})
+	expect(t, "namespaces", names, []string{"counters_Counter counters Counter true"})
+	objects := all(t, s.Objects.ListAutoPaging(ctx, id, fill[durable_objects.NamespaceObjectListParams](t, c.Account, map[string]any{"Limit": 10.0})), func(o durable_objects.DurableObject) string {
+		if !o.HasStoredData {
+			t.Errorf("object %s has stored nothing", o.ID)
+		}
+		return o.ID
+	})
+	expect(t, "objects in pages of ten", len(objects), 25)
+	_, err := s.Objects.List(ctx, strings.Repeat("0", 32), fill[durable_objects.NamespaceObjectListParams](t, c.Account, nil))
+	refused(t, err, http.StatusNotFound, 10066)
+}
