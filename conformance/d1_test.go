@@ -3,10 +3,12 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudflare/cloudflare-go/v7/d1"
+	"github.com/cloudflare/cloudflare-go/v7/packages/pagination"
 
 	"firedrill/internal/testkit/sandboxtest"
 )
@@ -90,4 +92,35 @@ func TestD1(t *testing.T) {
 	refused(t, err, http.StatusNotFound, 7404)
 	_, err = s.Get(ctx, db.UUID, fill[d1.DatabaseGetParams](t, "00000000000000000000000000000000", nil))
 	refused(t, err, http.StatusForbidden, 7403)
+}
+
+func TestD1Databases(t *testing.T) {
+	t.Parallel()
+	c := sandboxtest.Start(t)
+	ctx, s := t.Context(), d1.NewDatabaseService(options(t, c)...)
+	for _, name := range []string{"", "slash/y", strings.Repeat("n", 300)} {
+		if _, err := s.New(ctx, fill[d1.DatabaseNewParams](t, c.Account, map[string]any{"Name": name})); err == nil {
+			t.Errorf("the name %.20q is taken", name)
+		} else {
+			refused(t, err, http.StatusBadRequest, 7400)
+		}
+	}
+	eu := must[*d1.D1](t)(s.New(ctx, fill[d1.DatabaseNewParams](t, c.Account, map[string]any{"Name": "eu", "Jurisdiction": "eu",
+		"ReadReplication": fill[d1.DatabaseNewParamsReadReplication](t, "", map[string]any{"Mode": "auto"})})))
+	expect(t, "jurisdiction", eu.Jurisdiction, "eu")
+	expect(t, "read replication", eu.ReadReplication.Mode, "auto")
+	expect(t, "version", eu.Version, "production")
+	if age := time.Since(eu.CreatedAt); age < 0 || age > time.Minute {
+		t.Errorf("made at %s", eu.CreatedAt)
+	}
+	byName := must[*d1.D1](t)(s.Get(ctx, "eu", fill[d1.DatabaseGetParams](t, c.Account, nil)))
+	expect(t, "found by its name", byName.UUID, eu.UUID)
+	some := must[*d1.D1](t)(s.Get(ctx, eu.UUID, fill[d1.DatabaseGetParams](t, c.Account, map[string]any{"Fields": []d1.DatabaseGetParamsField{"uuid", "name"}})))
+	expect(t, "of two fields asked for", some.UUID+" "+some.Name, eu.UUID+" eu")
+	differs(t, "a field that was not asked for", "production", "", some.Version)
+	past := must[*pagination.V4PagePaginationArray[d1.DatabaseListResponse]](t)(s.List(ctx, fill[d1.DatabaseListParams](t, c.Account, map[string]any{"Page": 99.0})))
+	expect(t, "a page past the end", len(past.Result), 0)
+	_, err := s.Edit(ctx, eu.UUID, fill[d1.DatabaseEditParams](t, c.Account, map[string]any{
+		"ReadReplication": fill[d1.DatabaseEditParamsReadReplication](t, "", map[string]any{"Mode": "sometimes"})}))
+	refused(t, err, http.StatusBadRequest, 7400)
 }

@@ -1,10 +1,8 @@
 package conformance
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -59,21 +57,6 @@ func TestKV(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, "a key with slashes", body(t, must[*http.Response](t)(value("a/b//c"))), "text")
-	// The SDK sends an object as one form field for each member. To store the
-	// value without its metadata would lose them silently.
-	err := update("with-metadata", map[string]any{"Metadata": map[string]any{"m": 1}})
-	refused(t, err, http.StatusBadRequest, 10012)
-	_, err = value("with-metadata")
-	refused(t, err, http.StatusNotFound, 10009)
-
-	// The SDK decodes an answer to bulk get into an empty map; what came is in
-	// its raw form.
-	bulk, err := s.BulkGet(ctx, ns.ID, fill[kv.NamespaceBulkGetParams](t, c.Account, map[string]any{"Keys": []string{"key01", "absent"}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, "bulk get", rawValues(t, bulk), map[string]any{"key01": "v1", "absent": nil})
-
 	if _, err := s.Values.Delete(ctx, ns.ID, "key00", fill[kv.NamespaceValueDeleteParams](t, c.Account, nil)); err != nil {
 		t.Error(err)
 	}
@@ -82,25 +65,11 @@ func TestKV(t *testing.T) {
 	left := all(t, s.Keys.ListAutoPaging(ctx, ns.ID, fill[kv.NamespaceKeyListParams](t, c.Account, map[string]any{"Prefix": "key"})), func(k kv.Key) string { return k.Name })
 	expect(t, "left", len(left), 32)
 
-	_, err = s.New(ctx, fill[kv.NamespaceNewParams](t, c.Account, map[string]any{"Title": "store"}))
+	_, err := s.New(ctx, fill[kv.NamespaceNewParams](t, c.Account, map[string]any{"Title": "store"}))
 	refused(t, err, http.StatusBadRequest, 10014)
 	if _, err := s.Delete(ctx, ns.ID, fill[kv.NamespaceDeleteParams](t, c.Account, nil)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Get(ctx, ns.ID, fill[kv.NamespaceGetParams](t, c.Account, nil))
 	refused(t, err, http.StatusNotFound, 10013)
-}
-
-// rawValues reads the values of a bulk get out of the SDK's raw JSON.
-func rawValues(t *testing.T, res *kv.NamespaceBulkGetResponse) map[string]any {
-	t.Helper()
-	text := fmt.Sprintf("%+v", *res)
-	if strings.Contains(text, "v1") {
-		t.Log("the SDK decodes values by now:", text)
-	}
-	var out struct{ Values map[string]any }
-	if err := json.Unmarshal([]byte(res.JSON.RawJSON()), &out); err != nil {
-		t.Fatal(err)
-	}
-	return out.Values
 }
