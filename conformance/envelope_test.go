@@ -86,6 +86,11 @@ func (e envelope) wrongPage() (found []string) {
 	return found
 }
 
+func isJSON(h http.Header) bool {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && media == "application/json"
+}
+
 // checkEnvelopes looks at each answer before the SDK does. What a value or an
 // object holds is its owner's, so those are passed over.
 func checkEnvelopes(t testing.TB) option.RequestOption {
@@ -95,8 +100,7 @@ func checkEnvelopes(t testing.TB) option.RequestOption {
 			return resp, err
 		}
 		raw := r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/values/") || strings.Contains(r.URL.Path, "/objects/"))
-		media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-		if media != "application/json" || err != nil || raw && resp.StatusCode < http.StatusBadRequest {
+		if !isJSON(resp.Header) || raw && resp.StatusCode < http.StatusBadRequest {
 			return resp, nil
 		}
 		data, err := io.ReadAll(resp.Body)

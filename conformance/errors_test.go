@@ -141,10 +141,10 @@ func TestUnknownIDs(t *testing.T) {
 		{"KV Update", err1(ns.Update(ctx, noID, fill[kv.NamespaceUpdateParams](t, a, map[string]any{"Title": "t"}))), 10013},
 		{"KV Delete", err1(ns.Delete(ctx, noID, fill[kv.NamespaceDeleteParams](t, a, nil))), 10013},
 		{"KV Keys.List", err1(ns.Keys.List(ctx, noID, fill[kv.NamespaceKeyListParams](t, a, nil))), 10013},
-		{"KV Keys.BulkGet", err1(ns.Keys.BulkGet(ctx, noID, fill[kv.NamespaceKeyBulkGetParams](t, a, map[string]any{"Keys": []string{"k"}}))), 10013},
-		{"KV Keys.BulkDelete", err1(ns.Keys.BulkDelete(ctx, noID, fill[kv.NamespaceKeyBulkDeleteParams](t, a, map[string]any{"Body": []string{"k"}}))), 10013},
-		{"KV Keys.BulkUpdate", err1(ns.Keys.BulkUpdate(ctx, noID, fill[kv.NamespaceKeyBulkUpdateParams](t, a, map[string]any{
-			"Body": []kv.NamespaceKeyBulkUpdateParamsBody{fill[kv.NamespaceKeyBulkUpdateParamsBody](t, "", map[string]any{"Key": "k", "Value": "v"})}}))), 10013},
+		{"KV BulkGet", err1(ns.BulkGet(ctx, noID, fill[kv.NamespaceBulkGetParams](t, a, map[string]any{"Keys": []string{"k"}}))), 10013},
+		{"KV BulkDelete", err1(ns.BulkDelete(ctx, noID, fill[kv.NamespaceBulkDeleteParams](t, a, map[string]any{"Body": []string{"k"}}))), 10013},
+		{"KV BulkUpdate", err1(ns.BulkUpdate(ctx, noID, fill[kv.NamespaceBulkUpdateParams](t, a, map[string]any{
+			"Body": []kv.NamespaceBulkUpdateParamsBody{fill[kv.NamespaceBulkUpdateParamsBody](t, "", map[string]any{"Key": "k", "Value": "v"})}}))), 10013},
 		{"KV Values.Get", err1(ns.Values.Get(ctx, noID, "k", fill[kv.NamespaceValueGetParams](t, a, nil))), 10013},
 		{"KV Values.Update", err1(ns.Values.Update(ctx, noID, "k", fill[kv.NamespaceValueUpdateParams](t, a, map[string]any{"Value": shared.UnionString("v")}))), 10013},
 		{"KV Values.Delete", err1(ns.Values.Delete(ctx, noID, "k", fill[kv.NamespaceValueDeleteParams](t, a, nil))), 10013},

@@ -43,7 +43,7 @@ export default { fetch() { return new Response("ok"); }, scheduled() {} };`, []m
 	var got []string
 	for _, b := range v.Resources.Bindings {
 		if b.Name == "DB" { // the newer name and the older one
-			expect(t, "the older name of a database's id", b.ID, database)
+			expect(t, "the older name of a database's id", b.ID, database) //nolint:staticcheck // deprecated, and still read
 		}
 		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s%s%s%s%s%s", b.Name, b.Type, b.Text, b.NamespaceID, b.BucketName, b.Service, b.ClassName, b.DatabaseID)))
 	}

@@ -94,12 +94,11 @@ type restorer struct {
 }
 
 // alive tells whether an entry can still be written.
-func (r *restorer) alive(e Entry) bool {
-	return e.Expiration == 0 || e.Expiration >= r.o.Now().Add(leastLife).Unix()
-}
+func (r *restorer) alive(e Entry) bool { return alive(e, r.o.Now()) }
 
-// errStop ends a walk through a backup early.
-var errStop = errors.New("stop")
+func alive(e Entry, now time.Time) bool {
+	return e.Expiration == 0 || e.Expiration >= now.Add(leastLife).Unix()
+}
 
 // held gives the keys of the backup in order, with whether they can be written.
 // The backup is verified on the way; what is wrong with it stands in failed when
@@ -301,79 +300,4 @@ func (r *restorer) again(ctx context.Context, done string, left []string, err er
 	}
 	return &firedrill.Error{Op: "restore", Kind: firedrill.KindUnavailable, Target: fmt.Sprintf("%d keys", len(left)),
 		Detail: fmt.Sprintf("the platform has not %s them in %d attempts; the first is %s", done, rounds+1, quote(left[0])), Remedy: "restore again with the same mode"}
-}
-
-// Check reads a namespace and compares it with what a restore wrote: in the
-// exact mode all of it, otherwise the keys of the backup. It says how many keys
-// it compared, and names a key that differs.
-func Check(ctx context.Context, dir string, src KVSource, o RestoreOptions) (compared int64, err error) {
-	m, err := ReadManifest(dir)
-	if err != nil {
-		return 0, err
-	}
-	r := &restorer{o: o, m: m, dir: dir}
-	differs := func(key, how string) error {
-		return &firedrill.Error{Op: "compare with the backup", Kind: firedrill.KindExpectation, Target: "key " + quote(key), Detail: how, Remedy: "restore again; if somebody else writes there, stop it meanwhile"}
-	}
-	var failed error
-	entries := func(yield func(Entry) bool) {
-		err := readEntries(ctx, dir, m, func(_ Part, e Entry) error {
-			if r.alive(e) && !yield(e) {
-				return errStop
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errStop) {
-			failed = err
-		}
-	}
-	next, stop := iter.Pull(entries)
-	defer stop()
-	want, more := next()
-	err = walk(ctx, src, "", "", func(b *batch) error {
-		for _, got := range b.entries {
-			if more && want.Key < got.Key {
-				return differs(want.Key, "it is not there")
-			}
-			if !more || want.Key > got.Key {
-				if o.Mode == ModeExact || o.Mode == ModeNone {
-					if got.Expiration != 0 && !r.alive(got) {
-						continue // about to go
-					}
-					return differs(got.Key, "it is there, and not in the backup")
-				}
-				continue
-			}
-			a, errA := want.digest()
-			z, errZ := got.digest()
-			if err := errors.Join(errA, errZ); err != nil {
-				return err
-			}
-			if a != z {
-				return differs(got.Key, difference(want, got))
-			}
-			compared++
-			want, more = next()
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return compared, err
-	case failed != nil:
-		return compared, failed
-	case more:
-		return compared, differs(want.Key, "it is not there")
-	}
-	return compared, nil
-}
-
-func difference(want, got Entry) string {
-	switch {
-	case !bytes.Equal(want.Value, got.Value):
-		return "its value differs"
-	case want.Expiration != got.Expiration:
-		return fmt.Sprintf("it expires at %d, in the backup at %d", got.Expiration, want.Expiration)
-	}
-	return "its metadata differs"
 }

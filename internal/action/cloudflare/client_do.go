@@ -64,6 +64,9 @@ func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
 	}
 }
 
+// errTooLarge marks an answer that was not read because of its size.
+var errTooLarge = errors.New("too large an answer")
+
 // again tells whether a request may be repeated after an error.
 func again(req Request, err error) bool {
 	switch firedrill.KindOf(err) {
@@ -124,7 +127,8 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 		return Response{}, 0, noAnswer(ctx, req, true, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err))
 	}
 	if int64(len(body)) > limit {
-		return Response{}, 0, unreadable(req, fmt.Sprintf("the answer is larger than %d bytes", limit))
+		err := unreadable(req, fmt.Sprintf("the answer is larger than %d bytes", limit))
+		return Response{}, 0, errors.Join(err, errTooLarge)
 	}
 	resp, err = read(req, hresp, body)
 	return resp, retryAfter(hresp.Header, c.cfg.Now()), err

@@ -30,10 +30,14 @@ func (p *pack) d1ScratchName() firedrill.Action {
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
 		Doc: "Choose the name of a scratch database for this run. It is chosen before the database is made, so that it can be deleted whatever happens."},
 		func(_ context.Context, call firedrill.Call, in scratchIn) (action.Result[scratchOut], error) {
-			sum := sha256.Sum256([]byte(call.Run + "\x00" + in.Database))
-			out := scratchOut{Name: scratchPrefix + hex.EncodeToString(sum[:6])}
-			return action.Result[scratchOut]{Out: out}, nil
+			return action.Result[scratchOut]{Out: scratchOut{Name: scratchName(call.Run, in.Database)}}, nil
 		})
+}
+
+// scratchName is the same for every attempt of a run.
+func scratchName(run, id string) string {
+	sum := sha256.Sum256([]byte(run + "\x00" + id))
+	return scratchPrefix + hex.EncodeToString(sum[:6])
 }
 
 type targetIn struct {

@@ -3,6 +3,7 @@ package cloudflare
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -85,8 +86,16 @@ func (k *KV) request(op, method string, segments ...string) Request {
 
 // List implements backup.KVSource.
 func (k *KV) List(ctx context.Context, cursor string) ([]backup.Key, string, error) {
+	return k.list(ctx, "", cursor)
+}
+
+// list gives a page of the keys with a prefix.
+func (k *KV) list(ctx context.Context, prefix, cursor string) ([]backup.Key, string, error) {
 	req := k.request("kv.list", http.MethodGet, "keys")
 	req.Query = url.Values{"limit": {strconv.Itoa(kvListSize)}}
+	if prefix != "" {
+		req.Query.Set("prefix", prefix)
+	}
 	if cursor != "" {
 		req.Query.Set("cursor", cursor)
 	}
@@ -126,7 +135,7 @@ func (k *KV) BulkGet(ctx context.Context, keys []string) (map[string]backup.Text
 	req := k.request("kv.bulk-get", http.MethodPost, "bulk", "get")
 	req.Body, req.Reads, req.MaxBytes = body, true, maxKVBulk
 	resp, err := k.c.Do(ctx, req)
-	if firedrill.KindOf(err) == firedrill.KindInvalid {
+	if firedrill.KindOf(err) == firedrill.KindInvalid || errors.Is(err, errTooLarge) {
 		// Too much for one answer, or something that it cannot carry: smaller
 		// reads tell, and in the end the raw value.
 		return nil, backup.ErrTooLarge

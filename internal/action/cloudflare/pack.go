@@ -3,6 +3,7 @@ package cloudflare
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func Pack(deps Deps) action.Pack {
 	return action.Pack{
 		Providers: Providers(),
 		Kinds:     Kinds(),
-		Actions:   append(p.d1Actions(), p.workerActions()...),
+		Actions:   slices.Concat(p.d1Actions(), p.workerActions(), p.kvActions()),
 	}
 }
 

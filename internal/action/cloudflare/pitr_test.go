@@ -53,7 +53,7 @@ func played() action.Pack {
 }
 
 // link reads the drill as it is shipped and links it with a plan.
-func link(t *testing.T, b *bench, class firedrill.Class) (firedrill.Program, *action.Registry) {
+func link(t *testing.T, b *bench, class firedrill.Class, drill string) (firedrill.Program, *action.Registry) {
 	t.Helper()
 	registry, err := action.NewRegistry(b.pack, played())
 	if err != nil {
@@ -67,14 +67,16 @@ environments:
     cloudflare: {api: %q, account: %q, token: {env: TOKEN}}
     resources:
       primary: {kind: d1, name: shop}
+      cache: {kind: kv, name: cache}
 drills:
   d1-pitr: {use: d1-pitr, with: {database: primary, rows: 40}}
+  kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 30, settle: 0, large: 30000}}
 `, class, b.call.Environment.Settings["api"], testAccount)
 	p, err := plan.Parse("firedrill.yaml", []byte(text), registry, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := plan.Program(p, "d1-pitr", "", registry, playbook.Library{})
+	program, err := plan.Program(p, drill, "", registry, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,14 +199,14 @@ func rehearse(t *testing.T, class firedrill.Class) (*rehearsal, *platform, strin
 		}
 		hands.group.Wait()
 	})
-	program, registry := link(t, b, class)
+	program, registry := link(t, b, class, "d1-pitr")
 	return &rehearsal{b: b, program: program, registry: registry}, p, id, hands
 }
 
 // steps gives the steps of the drill as it is shipped.
 func steps(t *testing.T) []firedrill.Step {
 	t.Helper()
-	program, _ := link(t, newBench(t, "http://127.0.0.1:1"), firedrill.ClassCI)
+	program, _ := link(t, newBench(t, "http://127.0.0.1:1"), firedrill.ClassCI, "d1-pitr")
 	return program.Steps
 }
 

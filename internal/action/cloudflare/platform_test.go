@@ -2,7 +2,9 @@ package cloudflare
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 
 	"firedrill/internal/sandbox/api"
 	d1sandbox "firedrill/internal/sandbox/d1"
+	kvsandbox "firedrill/internal/sandbox/kv"
 )
 
 // platform is the sandbox's API over the sandbox's databases, with a place in
@@ -23,6 +26,7 @@ type platform struct {
 	url    string // base address
 	server *httptest.Server
 	store  *d1sandbox.Store
+	kv     *kvsandbox.Store
 
 	mu   sync.Mutex
 	bend func(w http.ResponseWriter, r *http.Request) bool // true: answered
@@ -38,8 +42,12 @@ func newPlatform(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &platform{t: t, store: store}
-	inner := api.New(api.Config{Account: testAccount, Token: canaryToken, D1: store, Spool: t.TempDir(), Now: time.Now, Log: quiet,
+	keys, err := kvsandbox.Open(kvsandbox.Options{Dir: t.TempDir(), Now: time.Now, Random: rand.Reader, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{t: t, store: store, kv: keys}
+	inner := api.New(api.Config{Account: testAccount, Token: canaryToken, D1: store, KV: keys, Spool: t.TempDir(), Now: time.Now, Log: quiet,
 		Base: func() string { return p.server.URL }})
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -53,7 +61,7 @@ func newPlatform(t *testing.T) *platform {
 	p.url = p.server.URL + api.Prefix
 	t.Cleanup(func() {
 		p.server.Close()
-		if err := store.Close(); err != nil {
+		if err := errors.Join(store.Close(), keys.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -20,7 +20,7 @@ func TestTheDrillRunsThroughTheRunner(t *testing.T) {
 	id := p.create("shop", append(hostile, fill)...)
 	b := newBench(t, p.url)
 	before := b.do("outside", "d1.fingerprint", db(id))
-	program, registry := link(t, b, firedrill.ClassCI)
+	program, registry := link(t, b, firedrill.ClassCI, "d1-pitr")
 	home, err := state.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,289 @@
+package cloudflare
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/backup"
+)
+
+type kvBackupIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+}
+
+type kvBackupOut struct {
+	Backup   string `json:"backup" doc:"the backup's folder in the run's folder"`
+	Keys     int64  `json:"keys" doc:"keys in it"`
+	Bytes    int64  `json:"bytes" doc:"bytes of values"`
+	Digest   string `json:"digest" doc:"sum of the digests of all entries"`
+	Vanished int64  `json:"vanished" doc:"keys that went while it ran"`
+	Changed  int64  `json:"changed" doc:"keys that changed while it ran"`
+}
+
+func (p *pack) kvBackup() firedrill.Action {
+	const name = "kv.backup"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claimKV(false), Timeout: time.Hour,
+		Doc: "Back up a namespace into the run's folder, exact in values, metadata and expirations. A backup that was cut off is gone on with."},
+		func(ctx context.Context, call firedrill.Call, in kvBackupIn) (action.Result[kvBackupOut], error) {
+			var res action.Result[kvBackupOut]
+			ns, err := p.namespace(ctx, name, call, in.Namespace)
+			if err != nil {
+				return res, err
+			}
+			m, err := ns.backUp(ctx, call, call.Step)
+			if err != nil {
+				return res, err
+			}
+			res.Out = kvBackupOut{call.Step, m.Keys, m.Bytes, m.Digest.String(), int64(len(m.Vanished)), int64(len(m.Changed))}
+			res.Summary = count(m.Keys, "key") + " backed up"
+			return res, nil
+		})
+}
+
+// backUp writes a backup into the run's folder, or finishes one.
+func (k *KV) backUp(ctx context.Context, call firedrill.Call, folder string) (backup.Manifest, error) {
+	dir, err := artefact(call, folder)
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	if err := makeDir(call); err != nil {
+		return backup.Manifest{}, err
+	}
+	if m, err := backup.Verify(ctx, dir); err == nil && m.Source == k.Source() {
+		return m, nil // this very step wrote it, and its answer was lost
+	}
+	return backup.WriteKV(ctx, k, dir, backup.WriteOptions{Source: k.Source(), Tool: "firedrill", Now: func() time.Time { return call.Now().Wall },
+		Progress: func(keys, _ int64) { call.Progress(firedrill.Progress{Text: "keys backed up", Done: keys}) }})
+}
+
+type kvVerifyIn struct {
+	Backup string `json:"backup" doc:"output backup of kv.backup"`
+}
+
+type kvVerifyOut struct {
+	Keys int64 `json:"keys" doc:"keys whose entries were read"`
+}
+
+func (p *pack) kvVerifyBackup() firedrill.Action {
+	const name = "kv.verify-backup"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
+		Doc: "Check every byte of a backup, without the platform: sizes, checksums, each entry, counts and digest."},
+		func(ctx context.Context, call firedrill.Call, in kvVerifyIn) (action.Result[kvVerifyOut], error) {
+			var res action.Result[kvVerifyOut]
+			dir, err := artefact(call, in.Backup)
+			if err != nil {
+				return res, err
+			}
+			m, err := backup.Verify(ctx, dir)
+			if err != nil {
+				return res, err
+			}
+			res.Out.Keys = m.Keys
+			res.Summary = count(m.Keys, "key") + " verified offline"
+			res.Checks = []firedrill.Check{{OK: m.Keys > 0, Compared: m.Keys, Detail: res.Summary}}
+			return res, nil
+		})
+}
+
+type kvRestoreIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+	Backup    string `json:"backup" doc:"output backup of kv.backup"`
+}
+
+type kvRestoreOut struct {
+	Put     int64    `json:"put" doc:"keys written"`
+	Deleted int64    `json:"deleted" doc:"keys deleted that the backup does not hold"`
+	Expired []string `json:"expired" doc:"keys of the backup that have expired since and cannot be written"`
+}
+
+func (p *pack) kvRestore() firedrill.Action {
+	const name = "kv.restore"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claimKV(true), Timeout: time.Hour,
+		Doc: "Make a namespace exactly what a backup holds: the backup is verified, its keys are written, all others are deleted. Whether the data is back is for kv.compare to tell."},
+		func(ctx context.Context, call firedrill.Call, in kvRestoreIn) (action.Result[kvRestoreOut], error) {
+			var res action.Result[kvRestoreOut]
+			dir, err := artefact(call, in.Backup)
+			if err != nil {
+				return res, err
+			}
+			ns, err := p.namespace(ctx, name, call, in.Namespace)
+			if err != nil {
+				return res, err
+			}
+			m, err := backup.ReadManifest(dir)
+			if err != nil {
+				return res, err
+			}
+			if m.Source != ns.Source() {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "KV namespace " + ns.Title,
+					Detail: "the backup is of namespace " + m.Source.Namespace, Remedy: "restore into the namespace it came from"}
+			}
+			out, err := backup.RestoreKV(ctx, dir, ns, backup.RestoreOptions{Mode: backup.ModeExact, Now: func() time.Time { return call.Now().Wall }, Sleep: ns.c.Sleep,
+				Progress: func(done, total int64) {
+					call.Progress(firedrill.Progress{Text: "keys written", Done: done, Total: total})
+				}})
+			if err != nil {
+				return res, err
+			}
+			res.Out = kvRestoreOut{out.Put, out.Deleted, append([]string{}, out.Expired...)}
+			res.Summary = fmt.Sprintf("%s written, %d strangers deleted", count(out.Put, "key"), out.Deleted)
+			for _, k := range out.Expired {
+				res.Collateral = append(res.Collateral, "key "+k+" expired between the backup and the restore")
+			}
+			return res, nil
+		})
+}
+
+type kvCompareIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+	Backup    string `json:"backup" doc:"output backup of kv.backup"`
+	// Damage turns the comparison round: it must find what was done.
+	Damage string `json:"damage,omitempty" doc:"output file of kv.damage: everything in it must be found different; without it nothing may differ"`
+	Settle int64  `json:"settle" doc:"seconds for which writes may not be visible yet: it is looked again until then"`
+}
+
+type kvCompareOut struct {
+	Equal       bool     `json:"equal" doc:"something was compared and nothing differs"`
+	Keys        int64    `json:"keys" doc:"keys that were compared"`
+	Differing   int64    `json:"differing" doc:"keys that differ"`
+	Differences []string `json:"differences" doc:"the first differences"`
+	Found       int64    `json:"found" doc:"with damage: damaged keys that were found different"`
+}
+
+func (p *pack) kvCompare() firedrill.Action {
+	const name = "kv.compare"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claimKV(false), Timeout: time.Hour,
+		Doc: "Read a namespace and compare every key with a backup: bytes, metadata, expiration, and that there are no others. Comparing nothing is never success. With `damage` it is the other way round: every key that was damaged must be found different."},
+		func(ctx context.Context, call firedrill.Call, in kvCompareIn) (action.Result[kvCompareOut], error) {
+			var res action.Result[kvCompareOut]
+			dir, err := artefact(call, in.Backup)
+			if err != nil {
+				return res, err
+			}
+			ns, err := p.namespace(ctx, name, call, in.Namespace)
+			if err != nil {
+				return res, err
+			}
+			done := map[string]bool{}
+			if in.Damage != "" {
+				var d kvDone
+				data, err := load(call, in.Damage)
+				if err != nil {
+					return res, err
+				}
+				if err := json.Unmarshal(data, &d); err != nil {
+					return res, &firedrill.Error{Op: name, Kind: firedrill.KindCorrupt, Target: in.Damage, Err: err, Remedy: "run the drill again"}
+				}
+				done = d.keys()
+			}
+			m, err := backup.ReadManifest(dir)
+			if err != nil {
+				return res, err
+			}
+			began := call.Now()
+			for {
+				diff, err := backup.Compare(ctx, dir, ns, func() time.Time { return call.Now().Wall })
+				if err != nil {
+					return res, err
+				}
+				res = judgeKV(diff, done, in.Damage != "", m.Keys == 0)
+				waited, _ := call.Now().Since(began)
+				if res.Checks[0].OK || waited >= time.Duration(in.Settle)*time.Second {
+					return res, nil
+				}
+				call.Progress(firedrill.Progress{Text: res.Summary + "; looking again, writes may take a while to be seen"})
+				if err := ns.c.Sleep(ctx, settlePause); err != nil {
+					return res, err
+				}
+			}
+		})
+}
+
+// settlePause is between two looks at a namespace that may not have settled.
+const settlePause = 5 * time.Second
+
+// judgeKV says what a comparison shows.
+func judgeKV(diff backup.Difference, done map[string]bool, damage, empty bool) action.Result[kvCompareOut] {
+	var res action.Result[kvCompareOut]
+	res.Out = kvCompareOut{Equal: diff.Equal(), Keys: diff.Compared, Differing: int64(len(diff.Keys)), Differences: []string{}}
+	for _, k := range diff.Keys {
+		if done[k.Key] {
+			res.Out.Found++
+		}
+		if len(res.Out.Differences) < shownDifferences {
+			res.Out.Differences = append(res.Out.Differences, fmt.Sprintf("key %q %s", k.Key, k.How))
+		}
+	}
+	for _, k := range diff.Expired {
+		res.Collateral = append(res.Collateral, "key "+k+" has expired")
+	}
+	if damage {
+		res.Summary = fmt.Sprintf("%d of %d damaged keys found", res.Out.Found, len(done))
+		res.Checks = []firedrill.Check{{OK: len(done) > 0 && res.Out.Found == int64(len(done)), Compared: int64(len(done)), Detail: res.Summary}}
+		return res
+	}
+	if empty && len(diff.Keys) == 0 {
+		res.Out.Equal, res.Summary = true, "empty, as in the backup"
+		res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary}}
+		return res
+	}
+	res.Summary = fmt.Sprintf("%s of %s equal", grouped(diff.Compared-int64(diff.Held)), count(diff.Compared, "key"))
+	if diff.Equal() {
+		res.Summary = fmt.Sprintf("%s of %s equal", grouped(diff.Compared), count(diff.Compared, "key"))
+	}
+	if len(res.Out.Differences) > 0 {
+		res.Summary += "; " + res.Out.Differences[0]
+	}
+	res.Checks = []firedrill.Check{{OK: diff.Equal(), Compared: diff.Compared, Detail: res.Summary}}
+	return res
+}
+
+type kvProtectOut struct {
+	Keys int64 `json:"keys" doc:"keys in the new backup"`
+}
+
+func (p *pack) kvProtect() firedrill.Action {
+	const name = "kv.protect"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claimKV(true), Timeout: time.Hour,
+		Doc: "Show that protection resumes after a recovery: a new key is written, and a new backup, verified offline, holds it. The key is taken away again."},
+		func(ctx context.Context, call firedrill.Call, in kvCanaryIn) (action.Result[kvProtectOut], error) {
+			var res action.Result[kvProtectOut]
+			ns, err := p.namespace(ctx, name, call, in.Namespace)
+			if err != nil {
+				return res, err
+			}
+			key := ownKeys + "protection"
+			if err := ns.putPairs(ctx, name, []kvCanary{{Key: key, Value: call.Op}}); err != nil {
+				return res, err
+			}
+			m, err := ns.backUp(ctx, call, call.Step)
+			if err != nil {
+				return res, err
+			}
+			dir, err := artefact(call, call.Step)
+			if err != nil {
+				return res, err
+			}
+			found := false
+			if err := backup.Entries(ctx, dir, func(e backup.Entry) error {
+				found = found || e.Key == key && string(e.Value) == call.Op
+				return nil
+			}); err != nil {
+				return res, err
+			}
+			if err := ns.deleteKeys(ctx, name, []string{key}); err != nil {
+				return res, err
+			}
+			res.Out.Keys = m.Keys
+			res.Summary = "a new write is in a new backup"
+			if !found {
+				res.Summary = "a new write is not in a new backup"
+			}
+			res.Checks = []firedrill.Check{{OK: found, Compared: 1, Detail: res.Summary}}
+			return res, nil
+		})
+}

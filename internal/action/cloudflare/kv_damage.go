@@ -1,0 +1,121 @@
+package cloudflare
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/backup"
+)
+
+type kvDamageIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+	Backup    string `json:"backup" doc:"output backup of kv.backup: what is damaged can be put back from it"`
+	Keys      int64  `json:"keys" doc:"keys to damage at most"`
+}
+
+type kvDamageOut struct {
+	File        string `json:"file" doc:"what was done, for kv.compare"`
+	Deleted     int64  `json:"deleted" doc:"keys deleted"`
+	Overwritten int64  `json:"overwritten" doc:"keys overwritten: values, metadata, expirations"`
+	Strangers   int64  `json:"strangers" doc:"keys added that the backup does not hold"`
+}
+
+// kvDone is what was done, by keys.
+type kvDone struct {
+	Deleted     []string `json:"deleted"`
+	Overwritten []string `json:"overwritten"`
+	Strangers   []string `json:"strangers"`
+}
+
+func (d kvDone) keys() map[string]bool {
+	all := map[string]bool{}
+	for _, list := range [][]string{d.Deleted, d.Overwritten, d.Strangers} {
+		for _, k := range list {
+			all[k] = true
+		}
+	}
+	return all
+}
+
+func (p *pack) kvDamage() firedrill.Action {
+	const name = "kv.damage"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Damages, Replay: firedrill.Never, Claims: claimKV(true),
+		Doc: "Damage a namespace: of keys spread over a backup, some are deleted and some overwritten (value, metadata, expiration), and strangers are added. Nothing is touched that the verified backup does not hold."},
+		func(ctx context.Context, call firedrill.Call, in kvDamageIn) (action.Result[kvDamageOut], error) {
+			var res action.Result[kvDamageOut]
+			if in.Keys < 3 {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Detail: "fewer than 3 keys cannot show anything", Remedy: "give keys: 3 or more"}
+			}
+			dir, err := artefact(call, in.Backup)
+			if err != nil {
+				return res, err
+			}
+			done, err := chooseDamage(ctx, dir, min(in.Keys, backup.MaxPairs))
+			if err != nil {
+				return res, err
+			}
+			file := call.Step + ".json"
+			data, err := json.MarshalIndent(done, "", "  ")
+			if err != nil {
+				return res, err
+			}
+			// Written before anything is damaged: it says where to look.
+			if err := save(call, file, data); err != nil {
+				return res, err
+			}
+			ns, err := p.namespace(ctx, name, call, in.Namespace)
+			if err != nil {
+				return res, err
+			}
+			var pairs []kvCanary
+			for _, k := range append(append([]string{}, done.Overwritten...), done.Strangers...) {
+				pairs = append(pairs, kvCanary{Key: k, Value: "damaged by " + call.Op, Metadata: map[string]any{"damaged": call.Op}})
+			}
+			if err := ns.putPairs(ctx, name, pairs); err != nil {
+				return res, err
+			}
+			if err := ns.deleteKeys(ctx, name, done.Deleted); err != nil {
+				return res, err
+			}
+			res.Out = kvDamageOut{file, int64(len(done.Deleted)), int64(len(done.Overwritten)), int64(len(done.Strangers))}
+			res.Summary = fmt.Sprintf("%s deleted, %d overwritten, %d strangers", count(res.Out.Deleted, "key"), res.Out.Overwritten, res.Out.Strangers)
+			return res, nil
+		})
+}
+
+// chooseDamage picks keys that are spread evenly over a backup.
+func chooseDamage(ctx context.Context, dir string, most int64) (kvDone, error) {
+	m, err := backup.Verify(ctx, dir)
+	if err != nil {
+		return kvDone{}, err
+	}
+	third := most / 3
+	step := max(1, m.Keys/(2*third))
+	var done kvDone
+	at := int64(0)
+	err = backup.Entries(ctx, dir, func(e backup.Entry) error {
+		if at%step == 0 {
+			switch {
+			case int64(len(done.Deleted)) < third && (at/step)%2 == 0:
+				done.Deleted = append(done.Deleted, e.Key)
+			case int64(len(done.Overwritten)) < third:
+				done.Overwritten = append(done.Overwritten, e.Key)
+			}
+		}
+		at++
+		return nil
+	})
+	if err != nil {
+		return kvDone{}, err
+	}
+	for i := range third {
+		done.Strangers = append(done.Strangers, fmt.Sprintf("%sstranger/%d", ownKeys, i))
+	}
+	if len(done.Deleted) == 0 || len(done.Overwritten) == 0 {
+		return kvDone{}, &firedrill.Error{Op: "kv.damage", Kind: firedrill.KindUsage, Target: dir, Detail: "the backup holds too few keys to damage", Remedy: "write canaries first"}
+	}
+	return done, nil
+}
