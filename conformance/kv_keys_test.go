@@ -197,16 +197,18 @@ func TestKVNamespacesInOrder(t *testing.T) {
 	t.Parallel()
 	c := sandboxtest.Start(t)
 	ctx, s := t.Context(), kv.NewNamespaceService(options(t, c)...)
-	ids := map[string]string{}
-	for _, title := range []string{"b", "d", "a", "c"} {
-		ids[c.KV(title)] = title
-	}
 	list := func(fields map[string]any) []string {
 		t.Helper()
 		return all(t, s.ListAutoPaging(ctx, fill[kv.NamespaceListParams](t, c.Account, fields)), func(n kv.Namespace) string { return n.Title })
 	}
+	expect(t, "before any", len(list(nil)), 0)
+	ids := map[string]string{}
+	for _, title := range []string{"b", "d", "a", "c"} {
+		ids[c.KV(title)] = title
+	}
 	expect(t, "by title", list(map[string]any{"Order": "title", "Direction": "asc"}), []string{"a", "b", "c", "d"})
 	expect(t, "by title, down", list(map[string]any{"Order": "title", "Direction": "desc", "PerPage": 3.0}), []string{"d", "c", "b", "a"})
+	expect(t, "in full pages", len(list(map[string]any{"PerPage": 2.0})), 4)
 	var sorted, byID []string
 	for id := range ids {
 		sorted = append(sorted, id)

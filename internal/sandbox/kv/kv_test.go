@@ -341,3 +341,30 @@ func TestWritesAtTheSameTimeAreAllStored(t *testing.T) {
 		t.Errorf("%d keys, %v", n, err)
 	}
 }
+
+// TestWritesThatMeetADeletionAreTold deletes a namespace under writes.
+func TestWritesThatMeetADeletionAreTold(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), newClock(), 0)
+	id := create(t, s, "n")
+	put(t, s, id, kv.Entry{Key: "first"})
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				err := s.Put(context.Background(), id, kv.Workers, kv.Entry{Key: fmt.Sprintf("%d/%d", w, i)})
+				if err != nil {
+					if code(err) != kv.CodeNoNamespace {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(20 * time.Millisecond)
+	if err := s.Delete(id); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}

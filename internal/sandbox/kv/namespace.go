@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"firedrill/internal/sandbox/disk"
@@ -131,4 +132,5 @@ func (n *namespace) close() error {
 	return errors.Join(append(errs, n.read.Close(), n.write.Close())...)
 }
 
-var errClosed = errors.New("the KV namespace is closed")
+// errClosed is what a call gets that meets the namespace's deletion.
+var errClosed = refuse(http.StatusNotFound, CodeNoNamespace, "namespace not found")
