@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudflare/cloudflare-go/v7/accounts"
 	"github.com/cloudflare/cloudflare-go/v7/d1"
@@ -15,6 +17,8 @@ import (
 	"github.com/cloudflare/cloudflare-go/v7/user"
 	"github.com/cloudflare/cloudflare-go/v7/workers"
 
+	"firedrill/internal/sandbox"
+	"firedrill/internal/sandbox/api"
 	"firedrill/internal/testkit/sandboxtest"
 )
 
@@ -82,8 +86,6 @@ func TestCredentials(t *testing.T) {
 		{"more than the token", c.Account, []option.RequestOption{option.WithAPIToken(c.Token() + "x")}, http.StatusUnauthorized, 10000},
 		{"empty token", c.Account, []option.RequestOption{option.WithAPIToken("")}, http.StatusBadRequest, 6003},
 		{"another scheme", c.Account, []option.RequestOption{option.WithHeader("Authorization", "Basic "+c.Token())}, http.StatusBadRequest, 6003},
-		{"no token", c.Account, nil, http.StatusUnauthorized, 10000},
-		{"global key", c.Account, []option.RequestOption{option.WithAPIKey(c.Token()), option.WithAPIEmail("a@example.com")}, http.StatusUnauthorized, 10000},
 		{"another account", other, []option.RequestOption{option.WithAPIToken(c.Token())}, http.StatusForbidden, 7403},
 		{"another account, wrong token", other, []option.RequestOption{option.WithAPIToken("wrong")}, http.StatusUnauthorized, 10000},
 	} {
@@ -100,6 +102,50 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("%s, %s: the error tells the token", tt.name, family)
 			}
 		}
+	}
+}
+
+// TestCredentialsKnownToDiffer: the platform's codes for these are documented,
+// and the sandbox says something else.
+func TestCredentialsKnownToDiffer(t *testing.T) {
+	t.Parallel()
+	c := sandboxtest.Start(t)
+	for _, tt := range []struct {
+		name              string
+		account           string
+		credentials       []option.RequestOption
+		sandbox, platform int
+	}{
+		{"no token", c.Account, nil, 10000, 1001},
+		{"an account that is no id", "not-an-id", []option.RequestOption{option.WithAPIToken(c.Token())}, 7403, 7003},
+	} {
+		for family, call := range families(t, tt.account, optionsFor(t, c, tt.credentials...)) {
+			s, code := status(t, call())
+			if s < http.StatusBadRequest || s >= http.StatusInternalServerError {
+				t.Errorf("%s, %s: status %d", tt.name, family, s)
+			}
+			differs(t, tt.name+", "+family, tt.sandbox, tt.platform, code)
+		}
+	}
+}
+
+// TestQuotas: the window is longer than any test, so that the refusal is sure.
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	c := sandboxtest.Start(t, func(cfg *sandbox.Config) { cfg.Quotas = api.Quotas{Window: time.Hour} })
+	ctx, s, id := t.Context(), d1.NewDatabaseTimeTravelService(options(t, c)...), c.Database("shop")
+	mark := must[*d1.DatabaseTimeTravelGetBookmarkResponse](t)(s.GetBookmark(ctx, id, fill[d1.DatabaseTimeTravelGetBookmarkParams](t, c.Account, nil))).Bookmark
+	for range api.MaxRestores {
+		must[*d1.DatabaseTimeTravelRestoreResponse](t)(s.Restore(ctx, id, fill[d1.DatabaseTimeTravelRestoreParams](t, c.Account, map[string]any{"Bookmark": mark})))
+	}
+	var resp *http.Response
+	_, err := s.Restore(ctx, id, fill[d1.DatabaseTimeTravelRestoreParams](t, c.Account, map[string]any{"Bookmark": mark}), option.WithResponseInto(&resp))
+	if code, _ := status(t, err); code != http.StatusTooManyRequests {
+		t.Errorf("one restore too many: %v", err)
+	}
+	// The SDK waits for as long as this header says before it tries again.
+	if wait, err := strconv.Atoi(resp.Header.Get("Retry-After")); err != nil || wait < 1 || wait > 2*60*60 {
+		t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
 	}
 }
 

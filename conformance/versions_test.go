@@ -76,6 +76,8 @@ export default { fetch() { return new Response("ok"); }, scheduled() {} };`, []m
 		expect(t, r.ID+" has assets", r.HasAssets, false)
 		expect(t, "migration of "+r.ID, r.MigrationTag, map[string]string{"w": "v1"}[r.ID])
 	}
+	tagged := must[*pagination.SinglePage[workers.ScriptListResponse]](t)(s.List(ctx, fill[workers.ScriptListParams](t, c.Account, map[string]any{"Tags": "team:yes"})))
+	differs(t, "Workers with a tag that none has", 2, 0, len(tagged.Result))
 	text := must[*string](t)(s.Get(ctx, "w", fill[workers.ScriptGetParams](t, c.Account, nil)))
 	if !strings.Contains(*text, "export class Counter") {
 		t.Errorf("the Worker's code: %q", *text)
