@@ -110,7 +110,7 @@ func TestD1Databases(t *testing.T) {
 	expect(t, "jurisdiction", eu.Jurisdiction, "eu")
 	expect(t, "read replication", eu.ReadReplication.Mode, "auto")
 	expect(t, "version", eu.Version, "production")
-	if age := time.Since(eu.CreatedAt); age < 0 || age > time.Minute {
+	if age := time.Since(eu.CreatedAt); age < 0 || age > time.Hour {
 		t.Errorf("made at %s", eu.CreatedAt)
 	}
 	byName := must[*d1.D1](t)(s.Get(ctx, "eu", fill[d1.DatabaseGetParams](t, c.Account, nil)))

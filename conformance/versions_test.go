@@ -69,7 +69,7 @@ export default { fetch() { return new Response("ok"); }, scheduled() {} };`, []m
 	audit(t, scripts.Result)
 	expect(t, "Workers", len(scripts.Result), 2)
 	for _, r := range scripts.Result {
-		if age := time.Since(r.CreatedOn); age < 0 || age > time.Minute || r.ModifiedOn.Before(r.CreatedOn) {
+		if age := time.Since(r.CreatedOn); age < 0 || age > time.Hour || r.ModifiedOn.Before(r.CreatedOn) {
 			t.Errorf("Worker %s, made at %s and changed at %s", r.ID, r.CreatedOn, r.ModifiedOn)
 		}
 		expect(t, r.ID+" has modules", r.HasModules, true)
