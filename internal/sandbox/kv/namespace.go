@@ -119,7 +119,7 @@ func closeDB(db *sql.DB) error {
 
 // close ends the namespace; writes that are queued end with an error.
 func (n *namespace) close() error {
-	n.once.Do(func() { n.openErr = errClosed })
+	n.once.Do(func() { n.openErr = errClosed() })
 	if n.stop == nil {
 		return nil // it was never opened
 	}
@@ -133,4 +133,6 @@ func (n *namespace) close() error {
 }
 
 // errClosed is what a call gets that meets the namespace's deletion.
-var errClosed = refuse(http.StatusNotFound, CodeNoNamespace, "namespace not found")
+func errClosed() error {
+	return refuse(http.StatusNotFound, CodeNoNamespace, "namespace not found")
+}
