@@ -138,3 +138,27 @@ func TestADownProcessIsWaitedFor(t *testing.T) {
 		t.Errorf("a client that leaves: %v", err)
 	}
 }
+
+// TestAWaitForACrashedProcessEndsAlthoughItWasParked lets a process crash under
+// a request, and be parked and replaced before it came back.
+func TestAWaitForACrashedProcessEndsAlthoughItWasParked(t *testing.T) {
+	t.Parallel()
+	u := NewUpstream()
+	u.Up(map[string]string{"w": "/nonexistent"})
+	at, err := u.acquire(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Down()
+	u.Park()
+	done := make(chan error, 1)
+	go func() {
+		_, err := u.renewed(t.Context(), time.Millisecond, at)
+		done <- err
+	}()
+	u.Retire()
+	u.Close()
+	if err := <-done; !errors.Is(err, errDown) {
+		t.Errorf("the wait ends with %v", err)
+	}
+}

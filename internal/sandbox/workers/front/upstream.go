@@ -116,7 +116,9 @@ func (u *Upstream) settle() {
 func (u *Upstream) Retire() <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.retired = true
+	// Nobody unparks it any more, so whoever still waits for this process to come
+	// back must not wait beyond its limit.
+	u.retired, u.parked = true, false
 	u.wake()
 	u.settle()
 	return u.idle
