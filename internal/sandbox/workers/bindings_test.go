@@ -108,6 +108,7 @@ func TestUploadsThatCannotRunAreRefusedAndChangeNothing(t *testing.T) {
 		"date":    {mod(func(u *workers.Upload) { u.Metadata.CompatibilityDate = "2099-01-01" }), workers.CodeInvalid, "the newest date supported by this server binary"},
 		"flag":    {mod(func(u *workers.Upload) { u.Metadata.CompatibilityFlags = []string{"zork"} }), workers.CodeInvalid, "No such compatibility flag: zork"},
 		"no main": {mod(func(u *workers.Upload) { u.Metadata.MainModule = "other.js" }), workers.CodeInvalid, `No such module "other.js"`},
+		"map":     {mod(func(u *workers.Upload) { u.Modules[0].ContentType = "application/source-map" }), workers.CodeInvalid, "source-map"},
 		"python": {mod(func(u *workers.Upload) {
 			u.Modules = append(u.Modules, workers.Module{Name: "a.py", ContentType: "text/x-python"})
 		}), workers.CodeUnsupported, "Python"},

@@ -243,7 +243,7 @@ func checkService(ctx context.Context, c checker, b *UploadBinding) error {
 // which stays when the class is renamed, else by its name.
 func checkObjects(_ context.Context, c checker, b *UploadBinding) error {
 	n, ok := byID(c.namespaces, b.NamespaceID)
-	if !ok {
+	if b.NamespaceID == "" {
 		script := b.ScriptName
 		if script == "" {
 			script = c.script

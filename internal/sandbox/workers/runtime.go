@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -410,6 +411,9 @@ func (m *Manager) with(name string, l *live) map[string]*live {
 // enact is the one way in which a change becomes real: start, make durable,
 // switch. When it returns an error nothing has changed for any client.
 func (m *Manager) enact(ctx context.Context, next map[string]*live, durable func() error) error {
+	if m.closed {
+		return errors.New("the sandbox is stopping")
+	}
 	t, err := m.prepare(ctx, next, false)
 	if err != nil {
 		return err

@@ -211,7 +211,7 @@ func checkShape(op, name string, up Upload) error {
 			return refuse(op, name, CodeInvalid, "the module %q was uploaded twice", mod.Name)
 		}
 		seen[mod.Name] = true
-		if mod.ContentType == sourceMap {
+		if mod.ContentType == sourceMap && mod.Name != main {
 			continue
 		}
 		if strings.HasPrefix(mod.ContentType, "text/x-python") {
