@@ -131,11 +131,3 @@ func writeJSON(path string, x any) error {
 	}
 	return nil
 }
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
