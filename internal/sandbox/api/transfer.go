@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -203,7 +205,7 @@ func (s *Server) exportSQL(q request) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("export: %w", err)
 	}
-	mark, err := s.cfg.D1.Export(q.r.Context(), q.databaseID(), f, d1.ExportOptions{NoSchema: in.DumpOptions.NoSchema, NoData: in.DumpOptions.NoData, Tables: in.DumpOptions.Tables})
+	res, err := s.cfg.D1.Export(q.r.Context(), q.databaseID(), f, d1.ExportOptions{NoSchema: in.DumpOptions.NoSchema, NoData: in.DumpOptions.NoData, Tables: in.DumpOptions.Tables})
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -213,6 +215,16 @@ func (s *Server) exportSQL(q request) (answer, error) {
 		}
 		return answer{}, err
 	}
-	return answer{result: map[string]any{"success": true, "type": "export", "status": "complete", "at_bookmark": mark, "messages": []string{},
+	return answer{result: map[string]any{"success": true, "type": "export", "status": "complete", "at_bookmark": res.Bookmark, "messages": exportMessages(res),
 		"result": map[string]any{"filename": name, "signed_url": s.cfg.Base() + transferPrefix + name}}}, nil
+}
+
+// exportMessages warns of what an import will refuse: the platform too exports
+// rows that it does not import again.
+func exportMessages(res d1.ExportResult) []string {
+	messages := []string{}
+	for _, table := range slices.Sorted(maps.Keys(res.TooLong)) {
+		messages = append(messages, fmt.Sprintf("%d statements of table %s are longer than %d bytes: an import will refuse them", res.TooLong[table], table, d1.MaxStatement))
+	}
+	return messages
 }

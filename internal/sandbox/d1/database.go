@@ -3,6 +3,7 @@ package d1
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -220,6 +221,14 @@ func (d *database) ownTable(ctx context.Context, text string, params ...any) (ta
 	d.gate.open = true
 	defer func() { d.gate.open = false }()
 	return run(ctx, d.conn, text, params)
+}
+
+// ownRows shows the rows of a statement of the store's own, one at a time.
+func (d *database) ownRows(ctx context.Context, text string, row func([]driver.Value) error) error {
+	d.gate.open = true
+	defer func() { d.gate.open = false }()
+	_, err := each(ctx, d.conn, text, nil, row)
+	return err
 }
 
 // settle captures what was committed, before it is acknowledged, and

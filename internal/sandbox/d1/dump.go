@@ -3,6 +3,7 @@ package d1
 import (
 	"bufio"
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"io"
 	"math"
@@ -21,43 +22,80 @@ type ExportOptions struct {
 // object is a row of sqlite_schema.
 type object struct{ kind, name, table, sql string }
 
-// Export writes a database as SQL that the sqlite3 shell and Import take. All
-// of it is read in one transaction.
-func (s *Store) Export(ctx context.Context, id string, w io.Writer, o ExportOptions) (string, error) {
+// ExportResult is what an export did.
+type ExportResult struct {
+	Bookmark string
+	// TooLong counts the statements that are longer than MaxStatement, by
+	// table: they are exported as they are, and an import refuses them.
+	TooLong map[string]int
+}
+
+// Export writes a database as SQL that the sqlite3 shell and Import take, row
+// by row. The database waits meanwhile, as on the platform, so all of it is of
+// one moment.
+func (s *Store) Export(ctx context.Context, id string, w io.Writer, o ExportOptions) (ExportResult, error) {
 	db, _, err := s.open(ctx, id)
 	if err != nil {
-		return "", err
+		return ExportResult{}, err
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	out := bufio.NewWriterSize(w, 1<<16)
+	out := &dumper{Writer: bufio.NewWriterSize(w, 1<<16), tooLong: map[string]int{}}
 	if err := db.dump(ctx, out, o); err != nil {
-		return "", err
+		return ExportResult{}, err
 	}
 	if err := out.Flush(); err != nil {
-		return "", fmt.Errorf("export: %w", err)
+		return ExportResult{}, fmt.Errorf("export: %w", err)
 	}
 	tx, err := db.history.Capture()
-	return bookmark(tx, db.id), err
+	return ExportResult{Bookmark: bookmark(tx, db.id), TooLong: out.tooLong}, err
 }
 
-func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) error {
+// dumper writes statements. An error of the writer stays with it, and its
+// Flush tells it.
+type dumper struct {
+	*bufio.Writer
+	statement []byte // the one being written; kept for its memory
+	tooLong   map[string]int
+}
+
+func (w *dumper) put(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+
+// insert writes the statement that makes one row.
+func (w *dumper) insert(name, into string, row []driver.Value) error {
+	b := fmt.Appendf(w.statement[:0], "INSERT INTO %s VALUES(", into)
+	for i, v := range row {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendLiteral(b, v)
+	}
+	b = append(b, ')')
+	if len(b) > MaxStatement {
+		w.tooLong[name]++
+	}
+	w.statement = append(b, ";\n"...)
+	_, err := w.Write(w.statement)
+	return err
+}
+
+func (d *database) dump(ctx context.Context, w *dumper, o ExportOptions) error {
 	objects, err := d.objects(ctx, o.Tables)
 	if err != nil {
 		return err
 	}
 	for _, ob := range objects {
 		if ob.kind == "table" && strings.HasPrefix(strings.ToUpper(ob.sql), "CREATE VIRTUAL") {
-			return queryError("D1 Export error: cannot export databases with Virtual Tables (fts5): %s", ob.name)
+			return queryError("D1 Export error: cannot export databases with Virtual Tables (fts5)")
 		}
 	}
-	put(w, "PRAGMA defer_foreign_keys=TRUE;\n")
+	w.put("PRAGMA defer_foreign_keys=TRUE;\n")
 	for _, ob := range objects {
 		if ob.kind != "table" || ob.name == "sqlite_sequence" {
 			continue
 		}
 		if !o.NoSchema && !strings.HasPrefix(ob.name, "sqlite_") {
-			put(w, "%s;\n", ob.sql)
+			w.put("%s;\n", ob.sql)
 		}
 		if !o.NoData {
 			if err := d.dumpRows(ctx, w, ob.name); err != nil {
@@ -66,7 +104,7 @@ func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) e
 		}
 	}
 	if !o.NoData && slices.ContainsFunc(objects, func(ob object) bool { return ob.name == "sqlite_sequence" }) {
-		put(w, "DELETE FROM sqlite_sequence;\n")
+		w.put("DELETE FROM sqlite_sequence;\n")
 		if err := d.dumpRows(ctx, w, "sqlite_sequence"); err != nil {
 			return err
 		}
@@ -75,17 +113,12 @@ func (d *database) dump(ctx context.Context, w *bufio.Writer, o ExportOptions) e
 		for _, kind := range []string{"index", "trigger", "view"} {
 			for _, ob := range objects {
 				if ob.kind == kind && ob.sql != "" {
-					put(w, "%s;\n", ob.sql)
+					w.put("%s;\n", ob.sql)
 				}
 			}
 		}
 	}
 	return nil
-}
-
-// put writes; an error stays with the writer, and its Flush tells it.
-func put(w *bufio.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, format, args...)
 }
 
 func (d *database) objects(ctx context.Context, only []string) ([]object, error) {
@@ -108,7 +141,7 @@ func (d *database) objects(ctx context.Context, only []string) ([]object, error)
 
 // dumpRows writes INSERT statements for the stored columns of a table (what is
 // generated is generated again).
-func (d *database) dumpRows(ctx context.Context, w *bufio.Writer, name string) error {
+func (d *database) dumpRows(ctx context.Context, w *dumper, name string) error {
 	info, err := d.ownTable(ctx, `SELECT name, hidden FROM pragma_table_xinfo(?1)`, name)
 	if err != nil {
 		return answerError(err)
@@ -127,39 +160,46 @@ func (d *database) dumpRows(ctx context.Context, w *bufio.Writer, name string) e
 	if generated {
 		into += " (" + strings.Join(columns, ", ") + ")"
 	}
-	t, err := d.ownTable(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+quoteName(name))
-	if err != nil {
+	var broken error // of the writer, which is not the database's
+	err = d.ownRows(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+quoteName(name), func(row []driver.Value) error {
+		broken = w.insert(name, into, row)
+		return broken
+	})
+	switch {
+	case broken != nil:
+		return fmt.Errorf("export: %w", broken)
+	case err != nil:
 		return answerError(err)
-	}
-	for _, r := range t.rows {
-		values := make([]string, len(r))
-		for i, v := range r {
-			values[i] = literal(v)
-		}
-		put(w, "INSERT INTO %s VALUES(%s);\n", into, strings.Join(values, ","))
 	}
 	return nil
 }
 
-// literal writes a value as SQL that gives exactly that value back.
-func literal(v any) string {
+// appendLiteral writes a value as SQL that gives exactly that value back.
+func appendLiteral(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case int64:
 		if v == math.MinInt64 { // no literal of SQL reaches it as an integer
-			return "(-9223372036854775807-1)"
+			return append(b, "(-9223372036854775807-1)"...)
 		}
-		return strconv.FormatInt(v, 10)
+		return strconv.AppendInt(b, v, 10)
 	case float64:
-		return literalReal(v)
+		return append(b, literalReal(v)...)
 	case string:
 		if strings.ContainsRune(v, 0) { // a literal would end at the NUL
-			return fmt.Sprintf("CAST(X'%X' AS TEXT)", v)
+			return fmt.Appendf(b, "CAST(X'%X' AS TEXT)", v)
 		}
-		return "'" + strings.ReplaceAll(v, "'", "''") + "'"
+		b = append(b, '\'')
+		for {
+			i := strings.IndexByte(v, '\'')
+			if i < 0 {
+				return append(append(b, v...), '\'')
+			}
+			b, v = append(append(b, v[:i]...), "''"...), v[i+1:]
+		}
 	case []byte:
-		return fmt.Sprintf("X'%X'", v)
+		return fmt.Appendf(b, "X'%X'", v)
 	}
-	return "NULL"
+	return append(b, "NULL"...)
 }
 
 func literalReal(v float64) string {

@@ -47,11 +47,30 @@ type table struct {
 func run(ctx context.Context, conn *sql.Conn, text string, params []any) (table, error) {
 	var t table
 	limit := int64(maxAnswer)
+	var err error
+	t.columns, err = each(ctx, conn, text, params, func(cells []driver.Value) error {
+		row := make([]any, len(cells))
+		for i, v := range cells {
+			row[i] = v
+			limit -= 16 + size(v)
+		}
+		if limit < 0 {
+			return errAnswerTooLarge
+		}
+		t.rows = append(t.rows, row)
+		return nil
+	})
+	return t, err
+}
+
+// each performs one statement and shows its rows one after another, none of
+// which it keeps. The cells are good until the next row.
+func each(ctx context.Context, conn *sql.Conn, text string, params []any, row func([]driver.Value) error) (columns []string, err error) {
 	args := make([]driver.NamedValue, len(params))
 	for i, p := range params {
 		args[i] = driver.NamedValue{Ordinal: i + 1, Value: p}
 	}
-	err := conn.Raw(func(c any) (err error) {
+	err = conn.Raw(func(c any) (err error) {
 		rows, err := c.(driver.QueryerContext).QueryContext(ctx, text, args)
 		if err != nil {
 			return err
@@ -60,26 +79,24 @@ func run(ctx context.Context, conn *sql.Conn, text string, params []any) (table,
 		if err := storedValues(rows); err != nil {
 			return err
 		}
-		t.columns = rows.Columns()
-		dest := make([]driver.Value, len(t.columns))
+		columns = rows.Columns()
+		cells := make([]driver.Value, len(columns))
 		for {
-			if err := rows.Next(dest); errors.Is(err, io.EOF) {
+			// The driver watches the context up to the first row only.
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := rows.Next(cells); errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
 				return err
 			}
-			row := make([]any, len(dest))
-			for i, v := range dest {
-				row[i] = v
-				limit -= 16 + size(v)
+			if err := row(cells); err != nil {
+				return err
 			}
-			if limit < 0 {
-				return errAnswerTooLarge
-			}
-			t.rows = append(t.rows, row)
 		}
 	})
-	return t, err
+	return columns, err
 }
 
 var errAnswerTooLarge = errors.New("the answer is too large: ask for fewer rows")
