@@ -26,6 +26,10 @@ const (
 // say otherwise.
 const checkpointFrames = 2000
 
+// longWAL is how many times that long a WAL must be to be cut off when it was
+// moved.
+const longWAL = 8
+
 // maxAnswer bounds what one request may read, in bytes.
 const maxAnswer = 512 << 20
 
@@ -176,22 +180,33 @@ func (d *database) transaction(ctx context.Context, batch []Statement) (results 
 	}
 	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
 	defer cancel()
-	if err := d.own(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return nil, answerError(err)
-	}
-	for _, st := range statements {
-		r, err := d.statement(ctx, st)
-		if err != nil {
-			return nil, errors.Join(answerError(err), d.rollback())
+	err = d.atomic(ctx, func() error {
+		for _, st := range statements {
+			r, err := d.statement(ctx, st)
+			if err != nil {
+				return answerError(err)
+			}
+			results = append(results, r)
 		}
-		results = append(results, r)
+		return nil
+	})
+	return results, err
+}
+
+// atomic performs work as one transaction: all of it, or nothing.
+func (d *database) atomic(ctx context.Context, work func() error) error {
+	if err := d.own(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return answerError(err)
+	}
+	if err := work(); err != nil {
+		return errors.Join(err, d.rollback())
 	}
 	d.at("before commit")
 	if err := d.own(context.WithoutCancel(ctx), "COMMIT"); err != nil {
-		return nil, errors.Join(answerError(err), d.rollback())
+		return errors.Join(answerError(err), d.rollback())
 	}
 	d.at("after commit")
-	return results, nil
+	return nil
 }
 
 // rollback gives up the open transaction. SQLite may have done so itself.
@@ -238,7 +253,12 @@ func (d *database) settle(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if d.history.Frames() >= d.frames {
+	frames := d.history.Unmoved()
+	switch {
+	case frames >= longWAL*d.frames:
+		// The file would keep the size of the largest transaction for good.
+		err = d.checkpoint(ctx, "TRUNCATE")
+	case frames >= d.frames:
 		err = d.checkpoint(ctx, "PASSIVE")
 	}
 	return tx, err

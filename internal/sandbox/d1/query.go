@@ -22,16 +22,21 @@ func flatten(batch []Statement) ([]Statement, error) {
 			return nil, queryError("too many SQL variables: at most %d: SQLITE_ERROR", MaxParams)
 		}
 		for _, t := range texts {
-			if len(t) > MaxStatement {
-				return nil, queryError("statement too long: %d bytes, at most %d: SQLITE_TOOBIG", len(t), MaxStatement)
-			}
-			if err := refused(firstWord(t)); err != nil {
+			if err := acceptable(t); err != nil {
 				return nil, err
 			}
 			all = append(all, Statement{SQL: t, Params: b.Params})
 		}
 	}
 	return all, nil
+}
+
+// acceptable refuses statements that are too long or not for users.
+func acceptable(text string) error {
+	if len(text) > MaxStatement {
+		return queryError("statement too long: %d bytes, at most %d: SQLITE_TOOBIG", len(text), MaxStatement)
+	}
+	return refused(firstWord(text))
 }
 
 // refused names statements that the platform does not take.

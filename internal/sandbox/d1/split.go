@@ -1,35 +1,127 @@
 package d1
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
 
-// split takes SQL text apart into statements. It knows strings, quoted names,
-// comments and the bodies of triggers (BEGIN … END with CASE … END in them),
-// as sqlite3_complete does (https://www.sqlite.org/c3ref/complete.html).
-// Pieces that hold only white space and comments are left out.
+// splitter takes SQL text apart into statements, one after another. It knows
+// strings, quoted names, comments and the bodies of triggers (BEGIN … END with
+// CASE … END in them), as sqlite3_complete does
+// (https://www.sqlite.org/c3ref/complete.html). Pieces that hold only white
+// space and comments are left out, and so are comments before a statement.
+//
+// Of a text that comes from a reader it holds little more than the longest
+// statement that is allowed; a longer one is an error, not a larger memory.
+type splitter struct {
+	scanner
+	more  io.Reader // gives what follows the scanner's text; nil: nothing does
+	chunk []byte
+	lines int // before the scanner's text
+}
+
+// chunkSize is how much of a text is read at a time. It must exceed
+// MaxStatement.
+const chunkSize = 256 << 10
+
+func readSplitter(r io.Reader) *splitter { return &splitter{more: r, chunk: make([]byte, chunkSize)} }
+
+// split takes apart a text that is whole in memory.
 func split(sql string) []string {
 	var statements []string
-	s := scanner{text: sql}
-	start, body := 0, triggerBody{}
-	blank := true
+	s := splitter{scanner: scanner{text: sql}}
 	for {
-		token, from := s.next()
-		if token == "" {
-			break
+		statement, err := s.next()
+		if err != nil { // it ends; without a reader nothing else can happen
+			return statements
 		}
-		if token == ";" && !body.inside() {
-			if !blank {
-				statements = append(statements, strings.TrimSpace(sql[start:from]))
-			}
-			start, blank, body = s.at, true, triggerBody{}
-			continue
+		statements = append(statements, statement)
+	}
+}
+
+// next gives the next statement; io.EOF: there is none.
+func (s *splitter) next() (string, error) {
+	if err := s.skip(); err != nil {
+		return "", err
+	}
+	start, body := s.at, triggerBody{}
+	for {
+		token, from := s.scanner.next()
+		switch {
+		case token == "" && s.more != nil: // and more than MaxStatement bytes were there
+			return "", tooLong(s.lines + strings.Count(s.text[:start], "\n") + 1)
+		case token == "":
+			return strings.TrimSpace(s.text[start:]), nil
+		case token == ";" && !body.inside():
+			return strings.TrimSpace(s.text[start:from]), nil
 		}
-		blank = false
 		body.take(token)
 	}
-	if !blank {
-		statements = append(statements, strings.TrimSpace(sql[start:]))
+}
+
+func tooLong(line int) error {
+	return queryError("statement too long: the one of line %d has more than %d bytes: SQLITE_TOOBIG", line, MaxStatement)
+}
+
+// skip moves to the beginning of a statement.
+func (s *splitter) skip() error {
+	for {
+		if err := s.fill(); err != nil {
+			return err
+		}
+		rest := s.text[s.at:]
+		var err error
+		switch {
+		case rest == "":
+			return io.EOF
+		case rest[0] == ';' || blank(rest[0]):
+			s.at++
+		case strings.HasPrefix(rest, "--"):
+			err = s.past("\n")
+		case strings.HasPrefix(rest, "/*"):
+			s.at += 2
+			err = s.past("*/")
+		default:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return statements
+}
+
+// past moves behind the next end mark, or to the end of the text, over any
+// length.
+func (s *splitter) past(end string) error {
+	for {
+		if err := s.fill(); err != nil {
+			return err
+		}
+		if s.until(end); s.more == nil || strings.HasSuffix(s.text[:s.at], end) {
+			return nil
+		}
+		s.at -= len(end) - 1 // the mark may be cut in two
+	}
+}
+
+// fill makes sure that more than MaxStatement bytes can be looked at, or all
+// that follow.
+func (s *splitter) fill() error {
+	if s.more == nil || len(s.text)-s.at > MaxStatement {
+		return nil
+	}
+	n, err := io.ReadFull(s.more, s.chunk)
+	s.lines += strings.Count(s.text[:s.at], "\n")
+	s.text, s.at = s.text[s.at:]+string(s.chunk[:n]), 0
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		s.more = nil
+	case err != nil:
+		return fmt.Errorf("read SQL: %w", err)
+	}
+	return nil
 }
 
 // triggerBody follows the words of a statement to know whether a semicolon
@@ -45,12 +137,14 @@ type triggerBody struct {
 func (b *triggerBody) inside() bool { return b.trigger && b.begun && b.depth > 0 }
 
 func (b *triggerBody) take(token string) {
+	if b.words++; b.words > 3 && !b.trigger {
+		return
+	}
 	word := strings.ToUpper(token)
-	b.words++
 	switch {
 	case b.words == 1:
 		b.create = word == "CREATE"
-	case b.create && !b.trigger && b.words <= 3 && word == "TRIGGER": // CREATE [TEMP] TRIGGER
+	case b.create && !b.trigger && word == "TRIGGER": // CREATE [TEMP] TRIGGER
 		b.trigger = true
 	case b.trigger && word == "BEGIN" && !b.begun:
 		b.begun, b.depth = true, 1
@@ -99,7 +193,7 @@ func (s *scanner) skipBlank() {
 		case strings.HasPrefix(rest, "/*"):
 			s.at += 2
 			s.until("*/")
-		case strings.ContainsRune(" \t\r\n\f", rune(rest[0])):
+		case blank(rest[0]):
 			s.at++
 		default:
 			return
@@ -130,6 +224,8 @@ func (s *scanner) quoted(q byte) {
 		return
 	}
 }
+
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' }
 
 func wordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '$' || c >= 0x80

@@ -22,12 +22,9 @@ import (
 // version is one image of a page: what it held before transaction tx.
 type version struct {
 	tx  uint64
-	at  int64 // offset of the image; noImage: the page did not exist
+	at  int64 // offset of the image
 	crc uint32
 }
-
-// noImage marks a page that did not exist before its transaction.
-const noImage = -1
 
 // moment is a transaction in the order of time.
 type moment struct {
@@ -186,9 +183,6 @@ func (h *History) whole(r record) bool {
 	return true
 }
 
-// has tells whether the page existed before the transaction.
-func (r record) has(i int) bool { return r.pages[i] <= r.before }
-
 // walCommits walks the WAL as SQLite's recovery does and gives the running
 // checksum at each commit, by the number of frames up to it.
 func (h *History) walCommits() (map[uint32]checksum, walHeader, bool, error) {
@@ -221,14 +215,12 @@ func (h *History) readWAL() (walHeader, bool, error) {
 	return wal, ok, err
 }
 
-// index makes a record findable.
+// index makes a record findable. Pages without an image are left out: a rewind
+// to before them cuts them off, and never asks what they held. So the index
+// follows what was changed, not what was added.
 func (h *History) index(r record) {
-	for i, p := range r.pages {
-		v := version{tx: r.tx, at: noImage}
-		if r.has(i) {
-			v.at, v.crc = r.imagesFrom+int64(i)*int64(h.pageSize), r.crcs[i]
-		}
-		h.versions[p] = append(h.versions[p], v)
+	for i, p := range r.pages[:r.images()] {
+		h.versions[p] = append(h.versions[p], version{tx: r.tx, at: r.imagesFrom + int64(i)*int64(h.pageSize), crc: r.crcs[i]})
 	}
 	h.moments = append(h.moments, moment{r.tx, r.timeMS, r.before})
 	h.tx, h.size, h.end = r.tx, r.after, r.end(h.pageSize)
@@ -288,7 +280,7 @@ func (h *History) sizeFromMain() error {
 func (h *History) adopt(wal walHeader) {
 	h.wal, h.haveWAL = wal, true
 	h.next, h.sum = 0, wal.sum
-	clear(h.frames)
+	h.Checkpointed()
 }
 
 // Sync makes the history durable. It must come before every checkpoint.
@@ -303,7 +295,9 @@ func (h *History) Sync() error {
 
 // Checkpointed says that the main file holds everything that was captured:
 // frames of the WAL are no longer looked at, and may be overwritten.
-func (h *History) Checkpointed() { clear(h.frames) }
+func (h *History) Checkpointed() {
+	h.frames = map[uint32]uint32{} // clear would keep the memory of the largest transaction
+}
 
 // Tx is the last transaction, 0 before the first.
 func (h *History) Tx() uint64 { return h.tx }
@@ -321,6 +315,15 @@ func (h *History) Size() uint32 { return h.size }
 
 // Frames is the number of frames in the current WAL that are captured.
 func (h *History) Frames() uint32 { return h.next }
+
+// Unmoved is the length of the current WAL while it holds captured frames that
+// the main file does not; 0 when the main file has them all.
+func (h *History) Unmoved() uint32 {
+	if len(h.frames) == 0 {
+		return 0
+	}
+	return h.next
+}
 
 // TxAt is the last transaction at or before a time; ok is false when the
 // history does not reach back that far.

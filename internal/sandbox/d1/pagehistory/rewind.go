@@ -88,9 +88,6 @@ func after(versions []version, tx uint64) (version, bool) {
 }
 
 func (h *History) differs(p uint32, v version) (old []byte, differs bool, err error) {
-	if v.at == noImage {
-		return nil, false, fmt.Errorf("page %d did not exist at a moment when the database was larger", p)
-	}
 	old = make([]byte, h.pageSize)
 	if _, err := h.files.History.ReadAt(old, v.at); err != nil {
 		return nil, false, fmt.Errorf("read the page history: %w", err)
