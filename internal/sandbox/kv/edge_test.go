@@ -18,6 +18,19 @@ func TestAReadThatOverlapsAWriteIsNotRemembered(t *testing.T) {
 	}
 }
 
+// TestAReadThatOverlapsADeletionIsNotRemembered: a deleted namespace must not
+// go on answering.
+func TestAReadThatOverlapsADeletionIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	g := newEdge(time.Minute, func() time.Time { return time.Unix(1, 0) })
+	_, _, since := g.lookup(Workers, "n", "k")
+	g.forget("n")
+	g.keep(Read{Place: Workers}, since, "n", "k", Entry{Key: "k", Value: []byte("old")}, true)
+	if e, _, since := g.lookup(Workers, "n", "k"); since == remembered {
+		t.Errorf("the place remembers %q", e.Value)
+	}
+}
+
 // TestWhatPlacesRememberIsBounded keeps more than the bound.
 func TestWhatPlacesRememberIsBounded(t *testing.T) {
 	t.Parallel()

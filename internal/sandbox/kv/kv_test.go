@@ -368,3 +368,47 @@ func TestWritesThatMeetADeletionAreTold(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestReadsThatMeetTheEndAreTold ends a namespace in the middle of a read: where
+// the read asks for the time.
+func TestReadsThatMeetTheEndAreTold(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	var now func() time.Time
+	for what, read := range map[string]func(s *kv.Store, id string) error{
+		"get": func(s *kv.Store, id string) error {
+			_, _, err := s.Get(ctx, id, "k", kv.Read{Place: kv.API})
+			return err
+		},
+		"list": func(s *kv.Store, id string) error { _, err := s.List(ctx, id, kv.Query{}); return err },
+		"size": func(s *kv.Store, id string) error { _, _, err := s.Size(ctx, id); return err },
+	} {
+		for end, want := range map[string]kv.Code{"deletion": kv.CodeNoNamespace, "closing": 0} {
+			c := newClock()
+			now = c.Now
+			s, err := kv.Open(kv.Options{Dir: t.TempDir(), Now: func() time.Time { return now() }, Random: rand.Reader, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := create(t, s, "n")
+			put(t, s, id, kv.Entry{Key: "k"})
+			now = func() time.Time {
+				now = c.Now
+				do := s.Close // says nothing about what is stored
+				if end == "deletion" {
+					do = func() error { return s.Delete(id) }
+				}
+				if err := do(); err != nil {
+					t.Error(err)
+				}
+				return c.Now()
+			}
+			if err := read(s, id); err == nil || code(err) != want {
+				t.Errorf("%s meets %s: %v", what, end, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -56,6 +56,7 @@ type namespace struct {
 	writes                     chan *write
 	stop                       chan struct{}
 	stopped                    chan struct{}
+	ended                      error // why it was closed; set before stop
 }
 
 // open prepares the namespace. A failure stays: what cannot be opened now
@@ -117,12 +118,13 @@ func closeDB(db *sql.DB) error {
 	return db.Close()
 }
 
-// close ends the namespace; writes that are queued end with an error.
-func (n *namespace) close() error {
-	n.once.Do(func() { n.openErr = errClosed() })
+// close ends the namespace; calls that meet its end get the reason.
+func (n *namespace) close(why error) error {
+	n.once.Do(func() { n.openErr = why })
 	if n.stop == nil {
 		return nil // it was never opened
 	}
+	n.ended = why
 	close(n.stop)
 	<-n.stopped
 	var errs []error
@@ -132,7 +134,22 @@ func (n *namespace) close() error {
 	return errors.Join(append(errs, n.read.Close(), n.write.Close())...)
 }
 
-// errClosed is what a call gets that meets the namespace's deletion.
-func errClosed() error {
+// met gives the reason of a failed read: what goes wrong once the namespace is
+// closed goes wrong because it is.
+func (n *namespace) met(what string, err error) error {
+	select {
+	case <-n.stop:
+		return n.ended
+	default:
+		return fmt.Errorf("%s KV namespace %s: %w", what, n.ID, err)
+	}
+}
+
+// errDeleted is what a call gets that meets the namespace's deletion.
+func errDeleted() error {
 	return refuse(http.StatusNotFound, CodeNoNamespace, "namespace not found")
 }
+
+// errShut is what a call gets once the store is closed: that says nothing about
+// what is stored.
+func errShut() error { return errors.New("the KV namespaces are closed") }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -37,7 +36,7 @@ func (s *Store) Get(ctx context.Context, id, key string, r Read) (e Entry, ok bo
 	case errors.Is(err, sql.ErrNoRows):
 		e = Entry{}
 	case err != nil:
-		return Entry{}, false, fmt.Errorf("read KV namespace %s: %w", id, err)
+		return Entry{}, false, n.met("read", err)
 	default:
 		ok = true
 		if metadata != nil {
@@ -162,7 +161,7 @@ func (s *Store) List(ctx context.Context, id string, q Query) (Page, error) {
 	// One more than asked for tells whether there is another page.
 	rows, err := n.list.QueryContext(ctx, from, behind(q.Prefix), s.opt.Now().Unix(), q.Limit+1)
 	if err != nil {
-		return Page{}, fmt.Errorf("list KV namespace %s: %w", id, err)
+		return Page{}, n.met("list", err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err tells what went wrong
 	page := Page{Keys: []Entry{}}
@@ -170,7 +169,7 @@ func (s *Store) List(ctx context.Context, id string, q Query) (Page, error) {
 		var key, metadata []byte
 		var e Entry
 		if err := rows.Scan(&key, &metadata, &e.Expiration); err != nil {
-			return Page{}, fmt.Errorf("list KV namespace %s: %w", id, err)
+			return Page{}, n.met("list", err)
 		}
 		if e.Key = string(key); metadata != nil {
 			e.Metadata = metadata
@@ -178,7 +177,7 @@ func (s *Store) List(ctx context.Context, id string, q Query) (Page, error) {
 		page.Keys = append(page.Keys, e)
 	}
 	if err := rows.Err(); err != nil {
-		return Page{}, fmt.Errorf("list KV namespace %s: %w", id, err)
+		return Page{}, n.met("list", err)
 	}
 	if len(page.Keys) > q.Limit {
 		page.Keys = page.Keys[:q.Limit]
@@ -199,7 +198,7 @@ func (s *Store) Size(ctx context.Context, id string) (keys, size int64, err erro
 	}
 	err = n.read.QueryRowContext(ctx, sqlCount, s.opt.Now().Unix()).Scan(&keys, &size)
 	if err != nil {
-		err = fmt.Errorf("count KV namespace %s: %w", id, err)
+		err = n.met("count", err)
 	}
 	return keys, size, err
 }

@@ -122,7 +122,7 @@ func (s *Store) Close() error {
 	s.shut = true
 	var errs []error
 	for _, n := range s.all {
-		errs = append(errs, n.close())
+		errs = append(errs, n.close(errShut()))
 	}
 	return errors.Join(errs...)
 }
@@ -155,7 +155,7 @@ func (s *Store) find(id string) (*namespace, error) {
 	if n := s.all[id]; n != nil {
 		return n, nil
 	}
-	return nil, refuse(http.StatusNotFound, CodeNoNamespace, "namespace not found")
+	return nil, errDeleted()
 }
 
 // Create makes a namespace. Titles are unique.
@@ -233,7 +233,7 @@ func (s *Store) Delete(id string) error {
 	}
 	delete(s.all, id)
 	s.edge.forget(id)
-	errs := []error{n.close()}
+	errs := []error{n.close(errDeleted())}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(s.path(id) + suffix); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
@@ -247,7 +247,7 @@ func (s *Store) open(ctx context.Context, id string) (*namespace, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shut {
-		return nil, errors.New("the KV namespaces are closed")
+		return nil, errShut()
 	}
 	n, err := s.find(id)
 	if err != nil {

@@ -75,7 +75,7 @@ func (n *namespace) do(ctx context.Context, alone bool, apply func(*batch) error
 	select {
 	case n.writes <- w:
 	case <-n.stop:
-		return errClosed()
+		return n.ended
 	case <-ctx.Done():
 		return ctx.Err()
 	}
