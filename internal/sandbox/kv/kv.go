@@ -23,12 +23,12 @@ import (
 
 // The platform's limits (developers.cloudflare.com/kv/platform/limits).
 const (
-	MaxKey        = 512      // bytes
-	MaxValue      = 25 << 20 // bytes
-	MaxMetadata   = 1024     // bytes of JSON
-	MaxPairs      = 10_000   // in one bulk write or delete
-	MaxBulkBody   = 100 << 20
-	MaxBulkGet    = 100 // keys
+	MaxKey        = 512         // bytes
+	MaxValue      = 25 << 20    // bytes
+	MaxMetadata   = 1024        // bytes of JSON
+	MaxPairs      = 10_000      // in one bulk write or delete
+	MaxBulkBody   = 100_000_000 // the stricter reading of "100 megabytes"
+	MaxBulkGet    = 100         // keys
 	MaxBulkAnswer = 25 << 20
 	MaxList       = 1000
 	MinList       = 10
