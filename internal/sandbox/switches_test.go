@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,44 +69,112 @@ func TestStubsAreRefusedUnlessAskedForAndThenVisible(t *testing.T) {
 	}
 }
 
-func TestQuotasRefuseAndRecover(t *testing.T) {
+// counted starts a sandbox that counts what the platform counts, on a clock of
+// the test's.
+func counted(t *testing.T) (*sandboxtest.Cloud, *sandboxtest.Clock) {
+	t.Helper()
+	clock := sandboxtest.NewClock()
+	return sandboxtest.Start(t, clock.Drive, func(cfg *sandbox.Config) { cfg.Quotas.Window = api.PlatformWindow }), clock
+}
+
+func call(c *sandboxtest.Cloud) sandboxtest.Reply { return c.Call("GET", "tokens/verify", "", nil) }
+
+// shows checks the headers that say what is left and for how long.
+func shows(t *testing.T, when string, r sandboxtest.Reply, status int, left, reset string) {
+	t.Helper()
+	want := map[string]string{"Ratelimit": `"default";r=` + left + ";t=" + reset, "Ratelimit-Policy": `"default";q=1200;w=300`,
+		"X-Ratelimit-Limit": "1200", "X-Ratelimit-Remaining": left, "X-Ratelimit-Reset": reset, "Retry-After": ""}
+	if status == http.StatusTooManyRequests {
+		want["Retry-After"] = reset
+	}
+	if r.Status != status {
+		t.Errorf("%s: %d %s", when, r.Status, r.Body)
+	}
+	for name, value := range want {
+		if got := r.Header.Get(name); got != value {
+			t.Errorf("%s: %s: %q, want %q", when, name, got, value)
+		}
+	}
+}
+
+// TestOneCallTooManyShutsTheAPIForAWindow spreads the calls, so that a window
+// that only slides would open earlier than the platform does.
+func TestOneCallTooManyShutsTheAPIForAWindow(t *testing.T) {
 	t.Parallel()
-	const window = 3 * time.Second
-	c := sandboxtest.Start(t, func(cfg *sandbox.Config) { cfg.Quotas = api.Quotas{Window: window} })
-	db := c.Database("d")
-	var mark struct{ Bookmark string }
-	c.Must("GET", "d1/database/"+db+"/time_travel/bookmark", nil).Into(t, &mark)
-	restore := "d1/database/" + db + "/time_travel/restore?bookmark=" + mark.Bookmark
-	refused := sandboxtest.Reply{}
-	for i := range api.MaxRestores + 1 {
-		r := c.Call("POST", restore, "", nil)
-		if i < api.MaxRestores && r.Status != http.StatusOK {
+	c, clock := counted(t)
+	shows(t, "first", call(c), http.StatusOK, "1199", "300")
+	for range api.MaxCalls/2 - 1 {
+		call(c)
+	}
+	clock.Pass(200 * time.Second)
+	for range api.MaxCalls/2 - 1 {
+		call(c)
+	}
+	shows(t, "last", call(c), http.StatusOK, "0", "100")
+	shows(t, "one too many", call(c), http.StatusTooManyRequests, "0", "300")
+	clock.Pass(150 * time.Second)
+	shows(t, "when half of the calls are old", call(c), http.StatusTooManyRequests, "0", "150")
+	clock.Pass(150*time.Second - time.Nanosecond)
+	shows(t, "at the end, and not longer for having asked", call(c), http.StatusTooManyRequests, "0", "1")
+	clock.Pass(time.Nanosecond)
+	shows(t, "after the window", call(c), http.StatusOK, "1199", "300")
+	if r := c.Call("GET", "sandbox/status", "", nil); r.Status != http.StatusOK || r.Header.Get("Ratelimit") != "" {
+		t.Errorf("a call of the sandbox's own is counted: %d %v", r.Status, r.Header)
+	}
+}
+
+// TestAPacedClientIsNeverRefused sends at the pace that the platform allows, in
+// the clock's time, and then a little faster.
+func TestAPacedClientIsNeverRefused(t *testing.T) {
+	t.Parallel()
+	c, clock := counted(t)
+	pace := func(calls int, interval time.Duration) (refused int) {
+		for i := range calls {
+			if call(c).Status == http.StatusTooManyRequests {
+				return i
+			}
+			clock.Pass(interval)
+		}
+		return -1
+	}
+	const even = api.PlatformWindow / api.MaxCalls
+	if at := pace(api.MaxCalls+300, even); at >= 0 {
+		t.Errorf("call %d was refused at the pace that is allowed", at)
+	}
+	if at := pace(300, even*9/10); at < 0 {
+		t.Error("a client that is too fast is not refused")
+	}
+}
+
+func TestRestoresAreCountedForEachDatabase(t *testing.T) {
+	t.Parallel()
+	c, clock := counted(t)
+	restore := func(name string) func() sandboxtest.Reply {
+		db := c.Database(name)
+		var mark struct{ Bookmark string }
+		c.Must("GET", "d1/database/"+db+"/time_travel/bookmark", nil).Into(t, &mark)
+		return func() sandboxtest.Reply {
+			return c.Call("POST", "d1/database/"+db+"/time_travel/restore?bookmark="+mark.Bookmark, "", nil)
+		}
+	}
+	one, other := restore("one"), restore("other")
+	for i := range api.MaxRestores {
+		if r := one(); r.Status != http.StatusOK {
 			t.Fatalf("restore %d: %d %s", i, r.Status, r.Body)
 		}
-		refused = r
-	}
-	wait, err := strconv.Atoi(refused.Header.Get("Retry-After"))
-	if refused.Status != http.StatusTooManyRequests || err != nil || wait < 1 || wait > 6 {
-		t.Errorf("one restore too many: %d %s, wait %d, %v", refused.Status, refused.Body, wait, err)
-	}
-	for i := 0; ; i++ {
-		r := c.Call("GET", "d1/database", "", nil)
-		if r.Status == http.StatusTooManyRequests {
-			if r.Header.Get("Retry-After") == "" || r.Header.Get("X-Ratelimit-Remaining") != "0" {
-				t.Errorf("headers %v", r.Header)
-			}
-			break
-		}
-		if i > 3*api.MaxCalls {
-			t.Skip("the machine is too slow to exceed the quota within its window")
+		if i == 0 {
+			clock.Pass(api.PlatformWindow)
 		}
 	}
-	deadline := time.Now().Add(time.Minute)
-	for c.Call("GET", "d1/database", "", nil).Status != http.StatusOK {
-		if time.Now().After(deadline) {
-			t.Fatal("the quota never opens again")
-		}
-		time.Sleep(100 * time.Millisecond)
+	if r := one(); r.Status != http.StatusTooManyRequests || r.Header.Get("Retry-After") != "300" {
+		t.Errorf("one restore too many: %d %s, wait %s", r.Status, r.Body, r.Header.Get("Retry-After"))
+	}
+	if r := other(); r.Status != http.StatusOK {
+		t.Errorf("of another database: %d %s", r.Status, r.Body)
+	}
+	clock.Pass(api.PlatformWindow) // the first is old now; nothing is shut
+	if r := one(); r.Status != http.StatusOK {
+		t.Errorf("ten minutes after the first: %d %s", r.Status, r.Body)
 	}
 }
 

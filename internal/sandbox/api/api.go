@@ -85,9 +85,10 @@ type Server struct {
 
 // New makes a server.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, files: newTransfers(cfg.Spool, cfg.Now),
-		calls:    &limiter{window: cfg.Quotas.Window, most: MaxCalls, now: cfg.Now},
-		restores: &limiter{window: 2 * cfg.Quotas.Window, most: MaxRestores, now: cfg.Now}}
+	s := &Server{cfg: cfg, files: newTransfers(cfg.Spool, cfg.Now),
+		calls: newLimiter(cfg.Quotas.Window, MaxCalls, cfg.Now), restores: newLimiter(2*cfg.Quotas.Window, MaxRestores, cfg.Now)}
+	s.calls.lockOut = true
+	return s
 }
 
 // Error is a refusal in the platform's form.

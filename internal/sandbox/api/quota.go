@@ -11,8 +11,10 @@ import (
 // Quotas are the limits that the platform counts over time. The zero value
 // counts nothing.
 type Quotas struct {
-	// Window is the time in which [MaxCalls] calls are allowed: five minutes on
-	// the platform, shorter in tests. 0: nothing is counted.
+	// Window is the time in which [MaxCalls] calls are allowed, and for which
+	// every call is refused after one too many: five minutes on the platform,
+	// shorter in tests. It passes on the clock of the configuration, so that a
+	// client with a virtual clock can be held to it. 0: nothing is counted.
 	Window time.Duration
 }
 
@@ -35,55 +37,80 @@ const (
 type limiter struct {
 	window time.Duration
 	most   int
-	now    func() time.Time
+	// lockOut: what is one too many shuts the key for a whole window.
+	lockOut bool
+	now     func() time.Time
 
 	mu   sync.Mutex
 	seen map[string][]time.Time
+	shut map[string]time.Time // until when
+}
+
+// allowance is what a limiter says of one event.
+type allowance struct {
+	left  int           // how many more may come now
+	reset time.Duration // until there are more
+	wait  time.Duration // above zero: this one is refused, for that long
 }
 
 // take counts one event under key. When there are too many already it counts
 // nothing and says how long to wait.
-func (l *limiter) take(key string) (left int, wait time.Duration) {
+func (l *limiter) take(key string) allowance {
 	if l.window == 0 {
-		return l.most, 0
+		return allowance{left: l.most}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
+	if wait := l.shut[key].Sub(now); wait > 0 {
+		return allowance{reset: wait, wait: wait}
+	}
 	list := l.seen[key]
 	for len(list) > 0 && now.Sub(list[0]) >= l.window {
 		list = list[1:]
 	}
 	if len(list) >= l.most {
-		return 0, l.window - now.Sub(list[0])
+		wait := l.window - now.Sub(list[0])
+		if l.lockOut {
+			wait = l.window
+			l.shut[key] = now.Add(wait)
+		}
+		return allowance{reset: wait, wait: wait}
 	}
-	if l.seen == nil {
-		l.seen = map[string][]time.Time{}
-	}
-	l.seen[key] = append(list, now)
-	return l.most - len(list) - 1, 0
+	list = append(list, now)
+	l.seen[key] = list
+	return allowance{left: l.most - len(list), reset: l.window - now.Sub(list[0])}
 }
 
-// countCall refuses a call that is one too many.
+func newLimiter(window time.Duration, most int, now func() time.Time) *limiter {
+	return &limiter{window: window, most: most, now: now, seen: map[string][]time.Time{}, shut: map[string]time.Time{}}
+}
+
+// countCall refuses a call that is one too many, and then every call for a
+// whole window, as the platform does. Each answer says what is left, in the
+// platform's two ways
+// (developers.cloudflare.com/fundamentals/api/reference/limits).
 func (s *Server) countCall(w http.ResponseWriter) error {
-	left, wait := s.calls.take("")
 	if s.calls.window == 0 {
 		return nil
 	}
+	got := s.calls.take("")
 	h := w.Header()
+	h.Set("Ratelimit", fmt.Sprintf(`"default";r=%d;t=%s`, got.left, wholeSeconds(got.reset)))
+	h.Set("Ratelimit-Policy", fmt.Sprintf(`"default";q=%d;w=%s`, s.calls.most, wholeSeconds(s.calls.window)))
 	h.Set("X-Ratelimit-Limit", strconv.Itoa(s.calls.most))
-	h.Set("X-Ratelimit-Remaining", strconv.Itoa(left))
-	if wait == 0 {
+	h.Set("X-Ratelimit-Remaining", strconv.Itoa(got.left))
+	h.Set("X-Ratelimit-Reset", wholeSeconds(got.reset))
+	if got.wait == 0 {
 		return nil
 	}
-	h.Set("Retry-After", wholeSeconds(wait))
-	h.Set("X-Ratelimit-Reset", wholeSeconds(wait))
+	h.Set("Retry-After", wholeSeconds(got.wait))
 	return &Error{http.StatusTooManyRequests, codeTooManyCalls, "Please wait and consider throttling your request speed"}
 }
 
 // countRestore refuses a restore that is one too many for its database.
 func (s *Server) countRestore(q request) error {
-	_, wait := s.restores.take(q.databaseID())
+	wait := s.restores.take(q.databaseID()).wait
 	if wait == 0 {
 		return nil
 	}
