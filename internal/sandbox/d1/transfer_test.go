@@ -299,3 +299,32 @@ func TestWhatPassesThroughIsNotHeld(t *testing.T) {
 		t.Errorf("%d bytes passed through %d bytes of memory", passed, heap)
 	}
 }
+
+// leaving ends the client's context once much was read.
+type leaving struct {
+	endless
+	leave func()
+}
+
+func (l *leaving) Read(p []byte) (int, error) {
+	if l.given > chunkSize {
+		l.leave()
+	}
+	return l.endless.Read(p)
+}
+
+func TestAClientThatGoesAwayUndoesItsImport(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir())
+	id := create(t, s, "away")
+	exec(t, s, id, `CREATE TABLE t(a)`)
+	before := mark(t, s, id)
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := s.Import(ctx, id, &leaving{endless{then: "INSERT INTO t VALUES (1);"}, cancel})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if r := onlyRow(t, s, id, "SELECT count(*) FROM t"); r[0] != int64(0) || mark(t, s, id) != before {
+		t.Errorf("%v rows stayed", r[0])
+	}
+}
