@@ -111,7 +111,7 @@ func (b *bench) measure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := source.BulkPut(ctx, body, len(pairs)); err != nil {
+		if _, err := source.BulkPut(ctx, bytesBody(body), len(pairs)); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ func (b *bench) measure(ctx context.Context) error {
 	}
 	folder := filepath.Join(b.dir, "backup")
 	took, err := timed(func() error {
-		_, err := backup.WriteKV(ctx, source, folder, backup.WriteOptions{Source: source.Source(), Tool: "bench", Now: time.Now})
+		_, err := backup.WriteKV(ctx, source, backup.Folder(folder), backup.WriteOptions{Source: source.Source(), Tool: "bench", Now: time.Now})
 		return err
 	})
 	if err != nil {
@@ -149,7 +149,11 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	took, err = timed(func() error {
-		_, err := backup.RestoreKV(ctx, folder, target, backup.RestoreOptions{Now: time.Now, Sleep: pause})
+		b, err := backup.Open(ctx, backup.Folder(folder))
+		if err != nil {
+			return err
+		}
+		_, err = b.RestoreKV(ctx, target, backup.RestoreOptions{Now: time.Now, Sleep: pause})
 		return err
 	})
 	if err != nil {
@@ -170,7 +174,11 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 	}
 	took, err = timed(func() error {
-		n, err := backup.Check(ctx, folder, target, backup.RestoreOptions{Now: time.Now})
+		b, err := backup.Open(ctx, backup.Folder(folder))
+		if err != nil {
+			return err
+		}
+		n, err := b.Check(ctx, target, backup.RestoreOptions{Now: time.Now})
 		if err == nil && n != int64(o.keys) {
 			err = fmt.Errorf("compared %d keys", n)
 		}
@@ -181,6 +189,10 @@ func (b *bench) measure(ctx context.Context) error {
 	}
 	line("every key read back and compared", took, "beside the restore")
 	return nil
+}
+
+func bytesBody(data []byte) backup.Body {
+	return backup.Body{Size: int64(len(data)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }}
 }
 
 func timed(f func() error) (time.Duration, error) {
@@ -238,7 +250,7 @@ func bareWrite(ctx context.Context, folder string, ns *cloudflare.KV) error {
 		if err != nil {
 			return err
 		}
-		if _, err := ns.BulkPut(ctx, body, bytes.Count(body, []byte("\n{"))); err != nil { // one pair a line
+		if _, err := ns.BulkPut(ctx, bytesBody(body), bytes.Count(body, []byte("\n{"))); err != nil { // one pair a line
 			return err
 		}
 	}

@@ -1,9 +1,10 @@
 // Package backup writes, checks and restores portable backups.
 //
-// A backup is a folder: parts, and a manifest that is written last. The parts
-// of a KV namespace are JSON arrays that the bulk-write API and `wrangler kv
-// bulk put` take as they are, so a backup can be restored without this program.
-// docs/formats/backup.md describes every field.
+// A backup is a folder, or a prefix in a bucket: parts, and a manifest that is
+// written last. The parts of a KV namespace are JSON arrays that the bulk-write
+// API and `wrangler kv bulk put` take as they are; those of a D1 database are SQL
+// for `sqlite3` and `wrangler d1 execute --file`. So a backup can be restored
+// without this program. docs/formats/backup.md describes every field.
 //
 // The package knows no provider: what it reads from and writes to are small
 // interfaces that others implement.
@@ -13,6 +14,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -44,20 +46,20 @@ type pair struct {
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
 }
 
-// encode writes an entry as an element of a bulk write. A value that is not
-// UTF-8 goes as base64.
-func (e Entry) encode() ([]byte, error) {
+// encode writes an entry into b as an element of a bulk write. A value that is
+// not UTF-8 goes as base64.
+func (e Entry) encode(b *bytes.Buffer) error {
 	p := pair{Key: e.Key, Value: string(e.Value), Expiration: e.Expiration, Metadata: e.Metadata}
 	if !utf8.Valid(e.Value) {
 		p.Value, p.Base64 = base64.StdEncoding.EncodeToString(e.Value), true
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false) // what is text stays readable
 	if err := enc.Encode(p); err != nil {
-		return nil, fmt.Errorf("encode key %q: %w", e.Key, err)
+		return fmt.Errorf("encode key %q: %w", e.Key, err)
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	b.Truncate(b.Len() - 1) // the line's end
+	return nil
 }
 
 // decodePair reads an element of a bulk write. Whatever it does not know is an
@@ -117,6 +119,15 @@ func corrupt(target, detail, remedy string) error {
 	return &firedrill.Error{Op: "read the backup", Kind: firedrill.KindCorrupt, Target: target, Detail: detail, Remedy: remedy}
 }
 
+// otherBackup is the remedy for a backup that is damaged.
+const otherBackup = "use another backup"
+
+// storage is the error of a place that failed; one that says itself what to do is
+// left as it is.
 func storage(op, target string, err error) error {
+	var own *firedrill.Error
+	if errors.As(err, &own) {
+		return err
+	}
 	return &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: target, Err: err, Remedy: "free the place, or name another folder"}
 }

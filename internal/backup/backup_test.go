@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -111,7 +112,18 @@ func (m *memory) Get(_ context.Context, key string) ([]byte, bool, error) {
 	return bytes.Clone(e.Value), ok, err
 }
 
-func (m *memory) BulkPut(_ context.Context, body []byte, n int) ([]string, error) {
+func (m *memory) BulkPut(_ context.Context, b Body, n int) ([]string, error) {
+	r, err := b.Open()
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(body)) != b.Size {
+		return nil, fmt.Errorf("a body of %d bytes was announced with %d", len(body), b.Size)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.called("bulk put"); err != nil {
@@ -157,14 +169,32 @@ func restoring(mode Mode) RestoreOptions {
 	return RestoreOptions{Mode: mode, Now: time.Now, Sleep: func(context.Context, time.Duration) error { return nil }}
 }
 
-func write(t testing.TB, src KVSource, o WriteOptions) (string, Manifest) {
+func write(t testing.TB, src KVSource, o WriteOptions) *Backup {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "backup")
-	m, err := WriteKV(context.Background(), src, dir, o)
+	place := Folder(filepath.Join(t.TempDir(), "backup"))
+	m, err := WriteKV(context.Background(), src, place, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, m
+	return &Backup{Place: place, Manifest: m}
+}
+
+// verify opens a backup and verifies it.
+func verify(place Place) error {
+	b, err := Open(context.Background(), place)
+	if err != nil {
+		return err
+	}
+	return b.Verify(context.Background())
+}
+
+// restore opens a backup and restores it.
+func restore(place Place, sink KVSink, o RestoreOptions) (Restored, error) {
+	b, err := Open(context.Background(), place)
+	if err != nil {
+		return Restored{}, err
+	}
+	return b.RestoreKV(context.Background(), sink, o)
 }
 
 func kind(err error) firedrill.Kind { return firedrill.KindOf(err) }
@@ -190,14 +220,14 @@ func TestARoundTripIsExact(t *testing.T) {
 		}
 		src.page, src.largest = rapid.IntRange(1, 10).Draw(r, "page"), 200
 		o := options()
-		o.MaxPairs, o.MaxPartBytes = rapid.IntRange(1, 5).Draw(r, "pairs"), rapid.IntRange(1, 2000).Draw(r, "bytes")
-		dir := filepath.Join(root, fmt.Sprint(n))
-		m, err := WriteKV(context.Background(), src, dir, o)
+		o.MaxPairs, o.MaxPartBytes = rapid.IntRange(1, 5).Draw(r, "pairs"), rapid.Int64Range(1, 2000).Draw(r, "bytes")
+		place := Folder(filepath.Join(root, fmt.Sprint(n)))
+		m, err := WriteKV(context.Background(), src, place, o)
 		if err != nil || m.Keys != int64(len(src.all)) {
 			r.Fatalf("%d keys of %d, %v", m.Keys, len(src.all), err)
 		}
 		target := newMemory(Entry{Key: "a stranger", Value: []byte("x")})
-		out, err := RestoreKV(context.Background(), dir, target, restoring(ModeExact))
+		out, err := restore(place, target, restoring(ModeExact))
 		if err != nil || out.Put != m.Keys {
 			r.Fatalf("%+v, %v", out, err)
 		}
@@ -207,7 +237,7 @@ func TestARoundTripIsExact(t *testing.T) {
 				r.Fatalf("key %q: %+v, want %+v", k, got, e)
 			}
 		}
-		if compared, err := Check(context.Background(), dir, target, restoring(ModeExact)); err != nil || compared != m.Keys || len(target.all) != len(src.all) {
+		if compared, err := (&Backup{Place: place, Manifest: m}).Check(context.Background(), target, restoring(ModeExact)); err != nil || compared != m.Keys || len(target.all) != len(src.all) {
 			r.Fatalf("compared %d of %d, %v", compared, m.Keys, err)
 		}
 	})
@@ -225,12 +255,12 @@ func TestRequestsAreAtTheFloor(t *testing.T) {
 		}
 		src.all[e.Key] = e
 	}
-	dir, _ := write(t, src, options())
+	b := write(t, src, options())
 	if d := cmp.Diff(map[string]int{"list": keys / 1000, "bulk get": keys / 100, "get": binary}, src.calls); d != "" {
 		t.Errorf("calls of a backup:\n%s", d)
 	}
 	target := newMemory()
-	if _, err := RestoreKV(context.Background(), dir, target, restoring(ModeNone)); err != nil {
+	if _, err := restore(b.Place, target, restoring(ModeNone)); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(map[string]int{"list": 1, "bulk put": 3}, target.calls); d != "" {
@@ -252,11 +282,11 @@ func TestABackupThatWasCutOffGoesOn(t *testing.T) {
 	src.page = 150
 	o := options()
 	o.MaxPairs = 130
-	_, want := write(t, src, o)
+	want := write(t, src, o).Manifest
 	broken := errors.New("broken")
 	for _, call := range []string{"list", "bulk get"} {
 		for at := 1; at <= src.calls[call]; at++ {
-			dir := filepath.Join(t.TempDir(), "backup")
+			dir := Folder(filepath.Join(t.TempDir(), "backup"))
 			once := newMemory()
 			once.all, once.page = src.all, src.page
 			once.fail = func(c string, n int) error {
@@ -268,14 +298,14 @@ func TestABackupThatWasCutOffGoesOn(t *testing.T) {
 			if _, err := WriteKV(context.Background(), once, dir, o); !errors.Is(err, broken) {
 				t.Fatalf("%s %d: %v", call, at, err)
 			}
-			if _, err := Verify(context.Background(), dir); kind(err) != firedrill.KindCorrupt {
+			if err := verify(dir); kind(err) != firedrill.KindCorrupt {
 				t.Fatalf("%s %d: half a backup is verified: %v", call, at, err)
 			}
 			m, err := WriteKV(context.Background(), once, dir, o)
 			if err != nil || m.Keys != want.Keys || m.Digest != want.Digest {
 				t.Fatalf("%s %d: %d keys, %v", call, at, m.Keys, err)
 			}
-			if _, err := Verify(context.Background(), dir); err != nil {
+			if err := verify(dir); err != nil {
 				t.Fatalf("%s %d: %v", call, at, err)
 			}
 		}
@@ -292,8 +322,9 @@ func TestNoDamageIsVerified(t *testing.T) {
 	}
 	o := options()
 	o.MaxPairs = 20
-	dir, m := write(t, src, o)
-	if _, err := Verify(context.Background(), dir); err != nil {
+	b := write(t, src, o)
+	dir, m := b.Place.String(), b.Manifest
+	if err := verify(b.Place); err != nil {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -304,11 +335,11 @@ func TestNoDamageIsVerified(t *testing.T) {
 			t.Fatal(err)
 		}
 		change(copied)
-		if _, err := Verify(context.Background(), copied); err == nil {
+		if err := verify(Folder(copied)); err == nil {
 			t.Errorf("%s: the backup is verified", what)
 		}
 		target := newMemory()
-		if _, err := RestoreKV(context.Background(), copied, target, restoring(ModeNone)); err == nil || len(target.all) > 0 {
+		if _, err := restore(Folder(copied), target, restoring(ModeNone)); err == nil || len(target.all) > 0 {
 			t.Errorf("%s: restored %d keys, %v", what, len(target.all), err)
 		}
 	}
@@ -369,34 +400,34 @@ func TestModes(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Unix()
 	src := newMemory(Entry{Key: "b", Value: []byte("backup")}, Entry{Key: "d", Value: []byte("backup")}, Entry{Key: "f", Value: []byte("soon gone"), Expiration: now + 30})
-	dir, _ := write(t, src, options())
+	b := write(t, src, options())
 	present := []Entry{{Key: "a", Value: []byte("stranger")}, {Key: "b", Value: []byte("changed")}, {Key: "f", Value: []byte("x")}, {Key: "z", Value: []byte("stranger")}}
 	target := newMemory(present...)
-	if _, err := RestoreKV(context.Background(), dir, target, restoring(ModeNone)); kind(err) != firedrill.KindConflict || len(target.all) != 4 {
+	if _, err := restore(b.Place, target, restoring(ModeNone)); kind(err) != firedrill.KindConflict || len(target.all) != 4 {
 		t.Errorf("no mode: %v, %d keys", err, len(target.all))
 	}
-	if _, err := RestoreKV(context.Background(), dir, target, restoring("zork")); kind(err) != firedrill.KindUsage {
+	if _, err := restore(b.Place, target, restoring("zork")); kind(err) != firedrill.KindUsage {
 		t.Errorf("another mode: %v", err)
 	}
 	for mode, want := range map[Mode]struct {
 		out  Restored
 		keys []string
 	}{
-		ModeMerge: {Restored{Put: 2, Overwritten: 1, Expired: []string{"f"}}, []string{"a", "b", "d", "f", "z"}},
-		ModeExact: {Restored{Put: 2, Overwritten: 1, Deleted: 3, Expired: []string{"f"}}, []string{"b", "d"}},
+		ModeMerge: {Restored{Put: 2, Overwritten: 1, Expired: 1, ExpiredKeys: []string{"f"}}, []string{"a", "b", "d", "f", "z"}},
+		ModeExact: {Restored{Put: 2, Overwritten: 1, Deleted: 3, Expired: 1, ExpiredKeys: []string{"f"}}, []string{"b", "d"}},
 	} {
 		target := newMemory(present...)
 		dry := restoring(mode)
 		dry.DryRun = true
-		out, err := RestoreKV(context.Background(), dir, target, dry)
+		out, err := restore(b.Place, target, dry)
 		if d := cmp.Diff(want.out, out); d != "" || err != nil || len(target.all) != 4 || target.calls["bulk put"]+target.calls["bulk delete"] > 0 {
 			t.Errorf("%s, dry: %v, %d keys\n%s", mode, err, len(target.all), d)
 		}
-		out, err = RestoreKV(context.Background(), dir, target, restoring(mode))
+		out, err = restore(b.Place, target, restoring(mode))
 		if d := cmp.Diff(want.out, out); d != "" || err != nil || !slices.Equal(slices.Sorted(maps.Keys(target.all)), want.keys) || string(target.all["b"].Value) != "backup" {
 			t.Errorf("%s: %v, %v\n%s", mode, err, slices.Sorted(maps.Keys(target.all)), d)
 		}
-		if n, err := Check(context.Background(), dir, target, restoring(mode)); err != nil || n != 2 {
+		if n, err := b.Check(context.Background(), target, restoring(mode)); err != nil || n != 2 {
 			t.Errorf("%s: compared %d, %v", mode, n, err)
 		}
 	}
@@ -405,18 +436,18 @@ func TestModes(t *testing.T) {
 func TestWhatThePlatformDidNotStoreIsSentAgainOrNamed(t *testing.T) {
 	t.Parallel()
 	src := newMemory(Entry{Key: "a", Value: []byte("1")}, Entry{Key: "b", Value: []byte("2")})
-	dir, _ := write(t, src, options())
+	b := write(t, src, options())
 	target := newMemory()
 	target.unstored["b"] = 3
-	if _, err := RestoreKV(context.Background(), dir, target, restoring(ModeNone)); err != nil || len(target.all) != 2 {
+	if _, err := restore(b.Place, target, restoring(ModeNone)); err != nil || len(target.all) != 2 {
 		t.Errorf("%d keys, %v", len(target.all), err)
 	}
 	target = newMemory()
 	target.unstored["b"] = 100
-	if _, err := RestoreKV(context.Background(), dir, target, restoring(ModeNone)); err == nil || !strings.Contains(err.Error(), `"b"`) {
+	if _, err := restore(b.Place, target, restoring(ModeNone)); err == nil || !strings.Contains(err.Error(), `"b"`) {
 		t.Errorf("a key that is never stored: %v", err)
 	}
-	if _, err := Check(context.Background(), dir, target, restoring(ModeNone)); err == nil || !strings.Contains(err.Error(), `"b"`) {
+	if _, err := b.Check(context.Background(), target, restoring(ModeNone)); err == nil || !strings.Contains(err.Error(), `"b"`) {
 		t.Errorf("the check says %v", err)
 	}
 }
@@ -425,7 +456,7 @@ func TestTheCheckFindsEveryDifference(t *testing.T) {
 	t.Parallel()
 	in := time.Now().Unix() + 1e6
 	src := newMemory(Entry{Key: "a", Value: []byte("1"), Metadata: json.RawMessage(`{"x":1,"y":2}`), Expiration: in}, Entry{Key: "b", Value: []byte("2")})
-	dir, _ := write(t, src, options())
+	b := write(t, src, options())
 	for what, change := range map[string]func(map[string]Entry){
 		"value":      func(m map[string]Entry) { e := m["a"]; e.Value = []byte("x"); m["a"] = e },
 		"metadata":   func(m map[string]Entry) { e := m["a"]; e.Metadata = nil; m["a"] = e },
@@ -436,11 +467,11 @@ func TestTheCheckFindsEveryDifference(t *testing.T) {
 	} {
 		target := newMemory()
 		maps.Copy(target.all, src.all)
-		if _, err := Check(context.Background(), dir, target, restoring(ModeExact)); err != nil {
+		if _, err := b.Check(context.Background(), target, restoring(ModeExact)); err != nil {
 			t.Fatal(err)
 		}
 		change(target.all)
-		if _, err := Check(context.Background(), dir, target, restoring(ModeExact)); kind(err) != firedrill.KindExpectation {
+		if _, err := b.Check(context.Background(), target, restoring(ModeExact)); kind(err) != firedrill.KindExpectation {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -449,7 +480,7 @@ func TestTheCheckFindsEveryDifference(t *testing.T) {
 	e := target.all["a"]
 	e.Metadata = json.RawMessage(`{"y":2, "x":1}`)
 	target.all["a"] = e
-	if n, err := Check(context.Background(), dir, target, restoring(ModeExact)); err != nil || n != 2 {
+	if n, err := b.Check(context.Background(), target, restoring(ModeExact)); err != nil || n != 2 {
 		t.Errorf("metadata in another order: %d, %v", n, err)
 	}
 }
@@ -457,18 +488,18 @@ func TestTheCheckFindsEveryDifference(t *testing.T) {
 func TestFoldersThatAreNotOursAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	src := newMemory(Entry{Key: "a"})
-	dir, _ := write(t, src, options())
-	if _, err := WriteKV(context.Background(), src, dir, options()); kind(err) != firedrill.KindConflict {
+	b := write(t, src, options())
+	if _, err := WriteKV(context.Background(), src, b.Place, options()); kind(err) != firedrill.KindConflict {
 		t.Errorf("a complete backup: %v", err)
 	}
-	other := t.TempDir()
-	if err := os.WriteFile(filepath.Join(other, "mine"), nil, 0o600); err != nil {
+	other := Folder(t.TempDir())
+	if err := os.WriteFile(filepath.Join(other.String(), "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := WriteKV(context.Background(), src, other, options()); kind(err) != firedrill.KindConflict {
 		t.Errorf("a folder with files: %v", err)
 	}
-	begun := filepath.Join(t.TempDir(), "begun")
+	begun := Folder(filepath.Join(t.TempDir(), "begun"))
 	broken := newMemory()
 	broken.fail = func(string, int) error { return errors.New("broken") }
 	if _, err := WriteKV(context.Background(), broken, begun, options()); err == nil {
@@ -491,8 +522,8 @@ func TestKeysThatVanishOrChangeAreNoted(t *testing.T) {
 		}
 		return nil
 	}
-	_, m := write(t, src, options())
-	if m.Keys != 2 || !slices.Equal(m.Vanished, []string{"a"}) || !slices.Equal(m.Changed, []string{"b"}) {
+	m := write(t, src, options()).Manifest
+	if m.Keys != 2 || !slices.Equal(m.Named(Vanished), []string{"a"}) || !slices.Equal(m.Named(Changed), []string{"b"}) || m.Noted[Changed] != 1 {
 		t.Errorf("%+v", m)
 	}
 }
@@ -503,18 +534,13 @@ func FuzzParts(f *testing.F) {
 	for _, seed := range []string{`[]`, `[{"key":"a","value":"b"}]`, `[{"key":"a","value":"/w==","base64":true,"expiration":1,"metadata":{"a":1}}]`, `[{"key":"a"`, `[{"key":"a","value":"b","zork":1}]`, "["} {
 		f.Add([]byte(seed))
 	}
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(dir, "part")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_ = readPart(path, Part{}, func(e Entry) error {
-			text, err := e.encode()
-			if err != nil {
+		_ = readPairs(bytes.NewReader(data), Part{}, func(e Entry) error {
+			var text bytes.Buffer
+			if err := e.encode(&text); err != nil {
 				return err
 			}
-			again, err := decodePair(json.NewDecoder(bytes.NewReader(text)))
+			again, err := decodePair(json.NewDecoder(&text))
 			if err != nil || again.Key != e.Key || !bytes.Equal(again.Value, e.Value) || again.Expiration != e.Expiration {
 				t.Fatalf("%+v became %+v, %v", e, again, err)
 			}

@@ -11,6 +11,13 @@ import (
 	"firedrill"
 )
 
+// CompareOptions say how a namespace is compared with a backup.
+type CompareOptions struct {
+	Now func() time.Time
+	// Ignore tells of keys that are left out on both sides; nil: none is.
+	Ignore func(key string) bool
+}
+
 // Difference is what a namespace has otherwise than a backup.
 type Difference struct {
 	// Compared is how many keys of the backup were looked at, and Held how many
@@ -35,25 +42,15 @@ type KeyDifference struct {
 	Stranger bool
 }
 
-// Entries hands on all entries of a backup in the order of their keys, each
-// after the checksum of its part was found right.
-func Entries(ctx context.Context, dir string, visit func(Entry) error) error {
-	m, err := ReadManifest(dir)
-	if err != nil {
-		return err
-	}
-	return readEntries(ctx, dir, m, func(_ Part, e Entry) error { return visit(e) })
-}
-
 // errStop ends a walk through a backup early.
 var errStop = errors.New("stop")
 
-// pull gives the entries of a backup one by one. What went wrong stands in
-// failed when there are no more.
-func pull(ctx context.Context, dir string, failed *error) (next func() (Entry, bool), stop func()) {
-	return iter.Pull(func(yield func(Entry) bool) {
-		err := Entries(ctx, dir, func(e Entry) error {
-			if !yield(e) {
+// pull gives the entries of a backup one by one, with the part that each stands
+// in. What went wrong stands in failed when there are no more.
+func (b *Backup) pull(ctx context.Context, failed *error) (next func() (Part, Entry, bool), stop func()) {
+	return iter.Pull2(func(yield func(Part, Entry) bool) {
+		err := b.entries(ctx, func(p Part, e Entry) error {
+			if !yield(p, e) {
 				return errStop
 			}
 			return nil
@@ -64,58 +61,76 @@ func pull(ctx context.Context, dir string, failed *error) (next func() (Entry, b
 	})
 }
 
-// missing says that a key of the backup is not there.
-const missing = "is missing"
+// How a key can differ without being there on both sides.
+const (
+	missing  = "is missing"
+	stranger = "is a stranger"
+)
 
 // Compare reads a namespace and compares it with a backup, key by key, both in
 // their order.
-func Compare(ctx context.Context, dir string, src KVSource, now func() time.Time) (Difference, error) {
+func (b *Backup) Compare(ctx context.Context, src KVSource, o CompareOptions) (Difference, error) {
 	var d Difference
+	err := b.compareKV(ctx, src, o, func(k KeyDifference) { d.Keys = append(d.Keys, k) }, &d)
+	return d, err
+}
+
+// compareKV tells of each key that differs, and counts in d.
+func (b *Backup) compareKV(ctx context.Context, src KVSource, o CompareOptions, differs func(KeyDifference), d *Difference) error {
+	ignored := func(key string) bool { return o.Ignore != nil && o.Ignore(key) }
 	var failed error
-	next, stop := pull(ctx, dir, &failed)
+	pulled, stop := b.pull(ctx, &failed)
 	defer stop()
-	want, more := next()
+	var want Entry
+	var more bool
+	next := func() {
+		for _, want, more = pulled(); more && ignored(want.Key); _, want, more = pulled() {
+			continue
+		}
+	}
+	next()
 	// take counts the entry of the backup at which the comparison stands.
 	take := func(how string) {
-		lives := alive(want, now())
+		lives := alive(want, o.Now())
 		switch {
 		case how == "":
 			d.Compared++
 		case lives:
-			d.Keys = append(d.Keys, KeyDifference{Key: want.Key, How: how})
+			differs(KeyDifference{Key: want.Key, How: how})
 			d.Held++
 			d.Compared++
 		case how == missing:
 			d.Expired = append(d.Expired, want.Key)
 		default:
-			d.Keys = append(d.Keys, KeyDifference{Key: want.Key, How: how, Stranger: true})
+			differs(KeyDifference{Key: want.Key, How: how, Stranger: true})
 		}
-		want, more = next()
+		next()
 	}
-	err := walk(ctx, src, "", "", func(b *batch) error {
-		for _, got := range b.entries {
-			for more && want.Key < got.Key {
-				take(missing)
-			}
-			if !more || want.Key > got.Key {
-				d.Keys = append(d.Keys, KeyDifference{Key: got.Key, How: "is a stranger", Stranger: true})
-				continue
-			}
-			how, err := difference(want, got)
-			if err != nil {
-				return err
-			}
-			take(how)
+	err := walk(ctx, src, o.Now, "", "", visitor{entry: func(got Entry, _ string) error {
+		if ignored(got.Key) {
+			return nil
 		}
+		for more && want.Key < got.Key {
+			take(missing)
+		}
+		if !more || want.Key > got.Key {
+			differs(KeyDifference{Key: got.Key, How: stranger, Stranger: true})
+			return nil
+		}
+		how, err := difference(want, got)
+		if err != nil {
+			return err
+		}
+		take(how)
 		return nil
-	})
+	}})
 	if err != nil {
-		return d, err
+		return err
 	}
 	for more {
 		take(missing)
 	}
-	return d, failed
+	return failed
 }
 
 // difference says how two entries of one key differ; "" if they do not.
@@ -138,17 +153,17 @@ func difference(want, got Entry) (string, error) {
 // Check compares a namespace with what a restore wrote: in the merge mode other
 // keys may be there. It says how many keys it compared, and names a key that
 // differs.
-func Check(ctx context.Context, dir string, src KVSource, o RestoreOptions) (compared int64, err error) {
-	d, err := Compare(ctx, dir, src, o.Now)
-	if err != nil {
-		return d.Compared, err
-	}
-	for _, k := range d.Keys {
-		if k.Stranger && o.Mode == ModeMerge {
-			continue
+func (b *Backup) Check(ctx context.Context, src KVSource, o RestoreOptions) (compared int64, err error) {
+	var first *KeyDifference
+	var d Difference
+	err = b.compareKV(ctx, src, CompareOptions{Now: o.Now}, func(k KeyDifference) {
+		if first == nil && !(k.Stranger && o.Mode == ModeMerge) {
+			first = &k
 		}
-		return d.Compared, &firedrill.Error{Op: "compare with the backup", Kind: firedrill.KindExpectation, Target: "key " + quote(k.Key), Detail: k.How,
+	}, &d)
+	if err == nil && first != nil {
+		err = &firedrill.Error{Op: "compare with the backup", Kind: firedrill.KindExpectation, Target: "key " + quote(first.Key), Detail: first.How,
 			Remedy: "restore again; if somebody else writes there, stop it meanwhile"}
 	}
-	return d.Compared, nil
+	return d.Compared, err
 }

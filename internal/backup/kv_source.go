@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -43,31 +44,43 @@ const MaxBulkGet = 100
 // ErrTooLarge says that a bulk read would answer too much.
 var ErrTooLarge = errors.New("the values together are too much for one answer")
 
-// batch is some keys in the order of the list, on their way to being read.
-type batch struct {
-	keys []Key
-	page string // cursor of the page that they stand on
-	done chan struct{}
-	// What was read; valid once done is closed.
-	entries  []Entry
-	vanished []string
-	changed  []string
+const (
+	// readers is how many bulk reads are under way at a time: enough that the
+	// next answer is there when one was written.
+	readers = 6
+	// flying bounds the bytes of values that are on their way at a time, beyond
+	// those of a single bulk read.
+	flying = 16 << 20
+	// rawAhead is how many bytes of raw values a batch reads ahead. The rest is
+	// read one by one when its turn comes.
+	rawAhead = 4 << 20
+)
+
+// visitor is told what a walk through a namespace finds, in the order of the keys.
+type visitor struct {
+	// entry takes an entry, with the cursor of the page that it stands on.
+	entry func(e Entry, page string) error
+	// note takes what happened to a key; nil: nobody wants to know.
+	note func(key string, what What)
 }
 
-// readers is how many bulk reads are under way at a time: enough that the
-// next answer is there when one was written.
-const readers = 6
-
 // walk reads a namespace from the page at cursor on, without the keys up to
-// after, and hands batches on in the order of the keys.
-func walk(ctx context.Context, src KVSource, cursor, after string, visit func(*batch) error) error {
+// after.
+func walk(ctx context.Context, src KVSource, now func() time.Time, cursor, after string, v visitor) error {
+	if v.note == nil {
+		v.note = func(string, What) {}
+	}
 	eg, ctx := errgroup.WithContext(ctx)
-	queue := make(chan *batch, readers) // bounds what waits in memory
+	gate := newGate(flying)
+	queue := make(chan *batch, readers)
 	work := make(chan *batch)
 	eg.Go(func() error {
 		defer close(queue)
 		defer close(work)
 		return list(ctx, src, cursor, after, func(b *batch) error {
+			if err := gate.enter(ctx, b); err != nil {
+				return err
+			}
 			for _, to := range []chan *batch{queue, work} {
 				select {
 				case to <- b:
@@ -84,6 +97,7 @@ func walk(ctx context.Context, src KVSource, cursor, after string, visit func(*b
 				if err := b.read(ctx, src); err != nil {
 					return err
 				}
+				gate.weigh(b)
 				close(b.done)
 			}
 			return nil
@@ -96,9 +110,10 @@ func walk(ctx context.Context, src KVSource, cursor, after string, visit func(*b
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := visit(b); err != nil {
+			if err := b.visit(ctx, src, now, v); err != nil {
 				return err
 			}
+			gate.leave(b)
 		}
 		return nil
 	})
@@ -137,6 +152,24 @@ func list(ctx context.Context, src KVSource, cursor, after string, send func(*ba
 	}
 }
 
+// batch is some keys in the order of the list, on their way to being read.
+type batch struct {
+	keys   []Key
+	page   string // cursor of the page that they stand on
+	weight int64  // what the gate counts for it
+	done   chan struct{}
+	// What was read; valid once done is closed. It has one element a key.
+	found []found
+	bytes int64
+}
+
+// found is what reading a key gave.
+type found struct {
+	entry Entry
+	late  bool // its raw value is still to be read
+	gone  bool
+}
+
 // read fetches the values of a batch.
 func (b *batch) read(ctx context.Context, src KVSource) error {
 	names := make([]string, len(b.keys))
@@ -147,36 +180,69 @@ func (b *batch) read(ctx context.Context, src KVSource) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range b.keys {
+	b.found = make([]found, len(b.keys))
+	raw := 0
+	for i, k := range b.keys {
+		f := &b.found[i]
 		text, ok := texts[k.Name]
-		e := Entry{Key: k.Name, Value: []byte(text.Value), Metadata: text.Metadata, Expiration: text.Expiration}
-		if !ok || strings.ContainsRune(text.Value, utf8.RuneError) {
-			// Not there any more, too large for a bulk read, or bytes that are
-			// not text: the raw value tells.
-			value, found, err := src.Get(ctx, k.Name)
-			if err != nil {
+		f.entry = Entry{Key: k.Name, Expiration: k.Expiration, Metadata: k.Metadata}
+		if ok {
+			f.entry.Expiration, f.entry.Metadata = text.Expiration, text.Metadata
+		}
+		if ok && !strings.ContainsRune(text.Value, utf8.RuneError) {
+			f.entry.Value = []byte(text.Value)
+			b.bytes += int64(len(text.Value))
+			delete(texts, k.Name) // it is not needed twice
+			continue
+		}
+		// Not there any more, too large for a bulk read, or bytes that are not
+		// text: the raw value tells.
+		if f.late = true; raw < rawAhead {
+			if err := f.get(ctx, src); err != nil {
 				return err
 			}
-			if !found {
-				b.vanished = append(b.vanished, k.Name)
-				continue
-			}
-			if e.Value = value; !ok {
-				e.Metadata, e.Expiration = k.Metadata, k.Expiration
+			raw += len(f.entry.Value)
+		}
+	}
+	b.bytes += int64(raw)
+	return nil
+}
+
+func (f *found) get(ctx context.Context, src KVSource) error {
+	value, there, err := src.Get(ctx, f.entry.Key)
+	f.entry.Value, f.gone, f.late = value, !there, false
+	return err
+}
+
+// visit hands on what was read, and reads what is still to be read.
+func (b *batch) visit(ctx context.Context, src KVSource, now func() time.Time, v visitor) error {
+	for i := range b.found {
+		f, k := &b.found[i], b.keys[i]
+		if f.late {
+			if err := f.get(ctx, src); err != nil {
+				return err
 			}
 		}
-		was, err := canonical(k.Metadata)
-		if err != nil {
+		if f.gone {
+			what := Vanished
+			if k.Expiration != 0 && k.Expiration <= now().Unix() {
+				what = Expired
+			}
+			v.note(k.Name, what)
+			continue
+		}
+		was, errWas := canonical(k.Metadata)
+		is, errIs := canonical(f.entry.Metadata)
+		if errWas != nil || errIs != nil {
 			return corrupt("key "+quote(k.Name), "its metadata is not JSON", "look at the key")
 		}
-		is, err := canonical(e.Metadata)
-		if err != nil {
-			return corrupt("key "+quote(k.Name), "its metadata is not JSON", "look at the key")
+		if was != is || k.Expiration != f.entry.Expiration {
+			v.note(k.Name, Changed)
 		}
-		if was != is || k.Expiration != e.Expiration {
-			b.changed = append(b.changed, k.Name)
+		if err := v.entry(f.entry, b.page); err != nil {
+			return err
 		}
-		b.entries = append(b.entries, e)
+		f.entry = Entry{} // it may be large
 	}
 	return nil
 }

@@ -63,7 +63,9 @@ func (f Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
 }
 
 // Create implements Place.
-func (f Folder) Create(_ context.Context, name string) (File, error) {
+func (f Folder) Create(_ context.Context, name string) (File, error) { return f.create(name) }
+
+func (f Folder) create(name string) (File, error) {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return nil, err
 	}

@@ -3,31 +3,42 @@ package backup
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"firedrill/internal/fingerprint"
 )
 
-// Verify reads a backup from its first byte to its last, offline, and refuses
-// one in which anything is not as the manifest says: it names the part and the
-// offset.
-func Verify(ctx context.Context, dir string) (Manifest, error) {
-	m, err := ReadManifest(dir)
-	if err != nil {
-		return m, err
+// Verify reads a backup from its first byte to its last, without its source, and
+// refuses one in which anything is not as the manifest says: it names the part
+// and the offset.
+func (b *Backup) Verify(ctx context.Context) error {
+	if b.Manifest.Kind == KindD1 {
+		return b.verifyD1(ctx)
 	}
 	var t tally
-	if err := readEntries(ctx, dir, m, func(_ Part, e Entry) error { return t.add(e) }); err != nil {
-		return m, err
+	if err := b.entries(ctx, func(_ Part, e Entry) error { return t.add(e) }); err != nil {
+		return err
 	}
-	return m, t.compare(dir, m)
+	return t.compare(b)
+}
+
+// VerifyStored compares size and checksum of every part as it is stored. It needs
+// no key, and says nothing about what encrypted parts hold.
+func (b *Backup) VerifyStored(ctx context.Context) error {
+	for _, p := range b.Manifest.Parts {
+		file, err := b.stored(ctx, p)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tally adds up entries, to be compared with a manifest.
@@ -44,87 +55,92 @@ func (t *tally) add(e Entry) error {
 	return err
 }
 
-func (t *tally) compare(dir string, m Manifest) error {
-	const remedy = "use another backup"
+func (t *tally) compare(b *Backup) error {
+	m := b.Manifest
 	switch {
 	case t.keys != m.Keys || t.bytes != m.Bytes:
-		return corrupt(dir, fmt.Sprintf("the parts hold %d keys and %d bytes, the manifest says %d and %d", t.keys, t.bytes, m.Keys, m.Bytes), remedy)
+		return corrupt(b.Place.String(), fmt.Sprintf("the parts hold %d keys and %d bytes, the manifest says %d and %d", t.keys, t.bytes, m.Keys, m.Bytes), otherBackup)
 	case t.digest != m.Digest:
-		return corrupt(dir, "the digest of the entries is not the manifest's", remedy)
+		return corrupt(b.Place.String(), "the digest of the entries is not the manifest's", otherBackup)
 	}
 	return nil
 }
 
-// checkFile compares a part's size and checksum.
-func checkFile(dir string, p Part) error {
-	path := filepath.Join(dir, p.File)
-	f, err := os.Open(path)
-	if err != nil {
-		return corrupt(path, "the part cannot be read: "+err.Error(), "use another backup")
-	}
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return corrupt(path, "the part cannot be read: "+err.Error(), "use another backup")
-	}
-	if n != p.Bytes {
-		return corrupt(path, fmt.Sprintf("the part has %d bytes, the manifest says %d", n, p.Bytes), "use another backup")
-	}
-	if hex.EncodeToString(h.Sum(nil)) != p.SHA256 {
-		// Where it is broken is told by reading it, if it shows there.
-		detail := "the checksum of the part is not the manifest's"
-		if err := readPart(path, p, func(Entry) error { return nil }); err != nil {
-			detail += "; " + err.Error()
-		}
-		return corrupt(path, detail, "use another backup")
-	}
-	return nil
+// Entries hands on all entries of a backup in the order of their keys. Each byte
+// is verified before it is handed on; that all of them came is known when the
+// error is nil.
+func (b *Backup) Entries(ctx context.Context, visit func(Entry) error) error {
+	return b.entries(ctx, func(_ Part, e Entry) error { return visit(e) })
 }
 
-// readEntries hands on all entries in the order of their keys, after each part's
-// checksum was found right.
-func readEntries(ctx context.Context, dir string, m Manifest, visit func(Part, Entry) error) error {
+func (b *Backup) entries(ctx context.Context, visit func(Part, Entry) error) error {
+	if err := b.is(KindKV); err != nil {
+		return err
+	}
 	last := ""
-	for i, p := range m.Parts {
+	for i, p := range b.Manifest.Parts {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := checkFile(dir, p); err != nil {
+		err := b.part(ctx, p, func(e Entry) error {
+			if (i > 0 || last != "") && e.Key <= last {
+				return fmt.Errorf("key %s is out of order", quote(e.Key))
+			}
+			last = e.Key
+			return visit(p, e)
+		})
+		if err != nil {
 			return err
-		}
-		path := filepath.Join(dir, p.File)
-		if i > 0 && p.First <= last {
-			return corrupt(path, "its first key does not come after the part before", "use another backup")
-		}
-		last = p.Last
-		if err := readPart(path, p, func(e Entry) error { return visit(p, e) }); err != nil {
-			return corrupt(path, err.Error(), "use another backup")
 		}
 	}
 	return nil
 }
 
-// readPart parses a part, and checks what the manifest says of it.
-func readPart(path string, p Part, visit func(Entry) error) error {
-	f, err := os.Open(path)
+// part hands on the entries of one part.
+func (b *Backup) part(ctx context.Context, p Part, visit func(Entry) error) error {
+	r, err := b.open(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // only read
-	dec := json.NewDecoder(bufio.NewReaderSize(f, 1<<20))
+	content, ok := r.(*contentReader)
+	err = readPairs(r, p, visit)
+	if err == nil && ok {
+		err = content.finish()
+	}
+	if err := errors.Join(b.broken(p, err), r.Close()); err != nil {
+		return err
+	}
+	return nil
+}
+
+// readPairs parses the content of a part, and checks what the manifest says of it.
+func readPairs(r io.Reader, p Part, visit func(Entry) error) error {
+	dec := json.NewDecoder(bufio.NewReaderSize(r, 256<<10))
 	dec.DisallowUnknownFields()
+	// at tells where something was wrong, unless the reading itself failed.
+	at := func(n int, offset int64, err error) error {
+		var syntax *json.SyntaxError
+		var shape *json.UnmarshalTypeError
+		if errors.As(err, &syntax) || errors.As(err, &shape) || err == io.EOF || err == io.ErrUnexpectedEOF {
+			return fmt.Errorf("pair %d at offset %d: %w", n, offset, err)
+		}
+		return err
+	}
 	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return errors.New("at offset 0: not a JSON array")
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return at(0, 0, err)
 	}
 	n, last := 0, ""
 	for dec.More() {
-		at := dec.InputOffset()
+		offset := dec.InputOffset()
 		e, err := decodePair(dec)
 		if err != nil {
-			return fmt.Errorf("pair %d at offset %d: %w", n, at, err)
+			return at(n, offset, err)
 		}
-		if n == 0 && e.Key != p.First || n > 0 && e.Key <= last {
-			return fmt.Errorf("pair %d at offset %d: key %s is out of order", n, at, quote(e.Key))
+		if n == 0 && p.First != "" && e.Key != p.First || n > 0 && e.Key <= last {
+			return fmt.Errorf("pair %d at offset %d: key %s is out of order", n, offset, quote(e.Key))
 		}
 		last = e.Key
 		n++
@@ -133,9 +149,18 @@ func readPart(path string, p Part, visit func(Entry) error) error {
 		}
 	}
 	if t, err := dec.Token(); err != nil || t != json.Delim(']') {
-		return fmt.Errorf("at offset %d: the array is cut off", dec.InputOffset())
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return at(n, dec.InputOffset(), err)
 	}
-	if n != p.Keys || last != p.Last {
+	if _, err := dec.Token(); err != io.EOF {
+		if err == nil {
+			err = errors.New("something follows the array")
+		}
+		return at(n, dec.InputOffset(), err)
+	}
+	if n != p.Keys || p.Last != "" && last != p.Last {
 		return fmt.Errorf("it ends with key %s after %d pairs, the manifest says %s and %d", quote(last), n, quote(p.Last), p.Keys)
 	}
 	return nil

@@ -46,7 +46,7 @@ command goes on where it was.`,
 		&cobra.Command{Use: "verify DIR", Short: "Check every byte of a backup, offline", Args: args(1, 1, "the folder of a backup"),
 			RunE: func(c *cobra.Command, dirs []string) error { return a.backupVerify(c.Context(), dirs[0]) }},
 		&cobra.Command{Use: "show DIR", Short: "What a backup holds, by its manifest", Args: args(1, 1, "the folder of a backup"),
-			RunE: func(_ *cobra.Command, dirs []string) error { return a.backupShow(dirs[0]) }})
+			RunE: func(c *cobra.Command, dirs []string) error { return a.backupShow(c.Context(), dirs[0]) }})
 	return c
 }
 
@@ -142,7 +142,7 @@ func (a *app) backupKV(ctx context.Context, resource, dir string) error {
 		end(term.Bad, "")
 		return err
 	}
-	m, err := backup.WriteKV(ctx, ns, dir, backup.WriteOptions{Source: ns.Source(), Tool: "firedrill " + a.Version, Now: a.Now,
+	m, err := backup.WriteKV(ctx, ns, backup.Folder(dir), backup.WriteOptions{Source: ns.Source(), Tool: "firedrill " + a.Version, Now: a.Now,
 		Progress: func(keys, _ int64) { progress(firedrill.Progress{Text: term.Plural(keys, "key"), Done: keys}) }})
 	if err != nil {
 		end(term.Bad, "")
@@ -153,10 +153,14 @@ func (a *app) backupKV(ctx context.Context, resource, dir string) error {
 }
 
 func (a *app) backupVerify(ctx context.Context, dir string) error {
-	m, err := backup.Verify(ctx, dir)
+	b, err := backup.Open(ctx, backup.Folder(dir))
 	if err != nil {
 		return err
 	}
+	if err := b.Verify(ctx); err != nil {
+		return err
+	}
+	m := b.Manifest
 	if a.global.json {
 		return a.printJSON(m)
 	}
@@ -164,12 +168,12 @@ func (a *app) backupVerify(ctx context.Context, dir string) error {
 	return nil
 }
 
-func (a *app) backupShow(dir string) error {
-	m, err := backup.ReadManifest(dir)
+func (a *app) backupShow(ctx context.Context, dir string) error {
+	b, err := backup.Open(ctx, backup.Folder(dir))
 	if err != nil {
 		return err
 	}
-	return a.printManifest(dir, m)
+	return a.printManifest(dir, b.Manifest)
 }
 
 func (a *app) printManifest(dir string, m backup.Manifest) error {
@@ -186,11 +190,8 @@ func (a *app) printManifest(dir string, m backup.Manifest) error {
 	for _, p := range m.Parts {
 		line(p.File, "%s, %s", term.Plural(int64(p.Keys), "key"), sizeText(p.Bytes))
 	}
-	if n := len(m.Vanished); n > 0 {
-		line("vanished", "%s went while it ran: %s", term.Plural(int64(n), "key"), some(m.Vanished))
-	}
-	if n := len(m.Changed); n > 0 {
-		line("changed", "%s changed while it ran: %s", term.Plural(int64(n), "key"), some(m.Changed))
+	for _, what := range slices.Sorted(maps.Keys(m.Noted)) {
+		line(string(what), "%s while it ran: %s", term.Plural(m.Noted[what], "key"), some(m.Named(what)))
 	}
 	return nil
 }

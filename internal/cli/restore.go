@@ -56,7 +56,11 @@ func (a *app) restore(ctx context.Context, dir string, o restoreOptions) error {
 	}
 	opt := backup.RestoreOptions{Mode: backup.Mode(o.mode), DryRun: true, Now: a.Now, Sleep: pause,
 		Progress: func(done, total int64) { progress(firedrill.Progress{Text: "keys written", Done: done, Total: total}) }}
-	want, err := backup.RestoreKV(ctx, dir, ns, opt)
+	b, err := backup.Open(ctx, backup.Folder(dir))
+	if err != nil {
+		return fail(err)
+	}
+	want, err := b.RestoreKV(ctx, ns, opt)
 	if err != nil {
 		return fail(err)
 	}
@@ -71,12 +75,12 @@ func (a *app) restore(ctx context.Context, dir string, o restoreOptions) error {
 	}
 	progress, end = live.Begin("restore", "writing")
 	opt.DryRun = false
-	done, err := backup.RestoreKV(ctx, dir, ns, opt)
+	done, err := b.RestoreKV(ctx, ns, opt)
 	if err != nil {
 		return fail(err)
 	}
 	progress(firedrill.Progress{Text: "comparing every key with the backup"})
-	compared, err := backup.Check(ctx, dir, ns, opt)
+	compared, err := b.Check(ctx, ns, opt)
 	if err != nil {
 		return fail(err)
 	}
@@ -87,10 +91,10 @@ func (a *app) restore(ctx context.Context, dir string, o restoreOptions) error {
 func (a *app) printRestored(r backup.Restored, compared int64, dry bool) error {
 	if a.global.json {
 		return a.printJSON(map[string]any{"schema_version": 1, "dry_run": dry, "put": r.Put, "overwritten": r.Overwritten, "deleted": r.Deleted,
-			"expired": append([]string{}, r.Expired...), "compared": compared})
+			"expired": append([]string{}, r.ExpiredKeys...), "compared": compared})
 	}
-	if n := len(r.Expired); n > 0 {
-		a.out.Line(term.Plain, "  expired", fmt.Sprintf("%s of the backup cannot be written any more: %s", term.Plural(int64(n), "key"), some(r.Expired)))
+	if r.Expired > 0 {
+		a.out.Line(term.Plain, "  expired", fmt.Sprintf("%s of the backup cannot be written any more: %s", term.Plural(r.Expired, "key"), some(r.ExpiredKeys)))
 	}
 	return nil
 }

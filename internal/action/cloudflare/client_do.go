@@ -98,14 +98,19 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	if len(req.Query) > 0 {
 		address += "?" + req.Query.Encode()
 	}
-	hreq, err := http.NewRequestWithContext(tctx, req.Method, address, bytes.NewReader(req.Body))
+	content, size, err := req.content()
+	if err != nil {
+		return Response{}, 0, err
+	}
+	hreq, err := http.NewRequestWithContext(tctx, req.Method, address, content)
 	if err != nil {
 		return Response{}, 0, &firedrill.Error{Op: req.Op, Kind: firedrill.KindInternal, Target: req.Target, Detail: "the request cannot be formed: " + withoutAddress(err).Error()}
 	}
 	hreq.Header.Set("Authorization", "Bearer "+token)
 	hreq.Header.Set("User-Agent", "firedrill")
 	hreq.Header.Set("Accept", "application/json")
-	if len(req.Body) > 0 {
+	hreq.ContentLength = size
+	if size > 0 {
 		contentType := req.ContentType
 		if contentType == "" {
 			contentType = "application/json"
@@ -113,6 +118,12 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 		hreq.Header.Set("Content-Type", contentType)
 	}
 	hresp, err := c.http.Do(hreq)
+	if broken := content.broken.Load(); broken != nil {
+		if err == nil {
+			_ = hresp.Body.Close() // an answer to half a request says nothing
+		}
+		return Response{}, 0, broken
+	}
 	if err != nil {
 		return Response{}, 0, noAnswer(ctx, req, connected.Load(), withoutAddress(err))
 	}
@@ -132,6 +143,33 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	}
 	resp, err = read(req, hresp, body)
 	return resp, retryAfter(hresp.Header, c.cfg.Now()), err
+}
+
+// content gives the request's body.
+func (r Request) content() (*content, int64, error) {
+	if r.Stream == nil {
+		return &content{ReadCloser: io.NopCloser(bytes.NewReader(r.Body))}, int64(len(r.Body)), nil
+	}
+	in, err := r.Stream.Open()
+	if err != nil {
+		return nil, 0, err
+	}
+	return &content{ReadCloser: in}, r.Stream.Size, nil
+}
+
+// content is a body that remembers why it could not be read to its end, where
+// that was its own fault and not the connection's.
+type content struct {
+	io.ReadCloser
+	broken atomic.Pointer[firedrill.Error]
+}
+
+func (c *content) Read(to []byte) (int, error) {
+	n, err := c.ReadCloser.Read(to)
+	if own := (*firedrill.Error)(nil); errors.As(err, &own) {
+		c.broken.Store(own)
+	}
+	return n, err
 }
 
 // noAnswer is the error of a request that got no answer.

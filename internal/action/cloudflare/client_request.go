@@ -28,6 +28,10 @@ type Request struct {
 	Path   string // escaped, below the base address; see [Client.AccountPath]
 	Query  url.Values
 	Body   []byte
+	// Stream is a body that is read when it is sent, and again when the request is
+	// repeated; it takes the place of Body. Its error is the request's: nothing was
+	// sent to its end.
+	Stream *Stream
 	// ContentType of the body; "application/json" if there is a body and none is given.
 	ContentType string
 	// Ids are all ids that the request refers to, in its path and in its
@@ -45,6 +49,12 @@ type Request struct {
 	MaxBytes int64
 	// Notify is told why a request waits. nil: nobody.
 	Notify func(text string)
+}
+
+// Stream is a body of a known size.
+type Stream struct {
+	Size int64
+	Open func() (io.ReadCloser, error)
 }
 
 // MaxAnswer is the size that an answer may have where its request sets no other.

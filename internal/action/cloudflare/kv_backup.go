@@ -38,7 +38,7 @@ func (p *pack) kvBackup() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			res.Out = kvBackupOut{call.Step, m.Keys, m.Bytes, m.Digest.String(), int64(len(m.Vanished)), int64(len(m.Changed))}
+			res.Out = kvBackupOut{call.Step, m.Keys, m.Bytes, m.Digest.String(), m.Noted[backup.Vanished] + m.Noted[backup.Expired], m.Noted[backup.Changed]}
 			res.Summary = count(m.Keys, "key") + " backed up"
 			return res, nil
 		})
@@ -53,11 +53,20 @@ func (k *KV) backUp(ctx context.Context, call firedrill.Call, folder string) (ba
 	if err := makeDir(call); err != nil {
 		return backup.Manifest{}, err
 	}
-	if m, err := backup.Verify(ctx, dir); err == nil && m.Source == k.Source() {
-		return m, nil // this very step wrote it, and its answer was lost
+	if b, err := backup.Open(ctx, backup.Folder(dir)); err == nil && b.Manifest.Source == k.Source() && b.Verify(ctx) == nil {
+		return b.Manifest, nil // this very step wrote it, and its answer was lost
 	}
-	return backup.WriteKV(ctx, k, dir, backup.WriteOptions{Source: k.Source(), Tool: "firedrill", Now: func() time.Time { return call.Now().Wall },
+	return backup.WriteKV(ctx, k, backup.Folder(dir), backup.WriteOptions{Source: k.Source(), Tool: "firedrill", Now: func() time.Time { return call.Now().Wall },
 		Progress: func(keys, _ int64) { call.Progress(firedrill.Progress{Text: "keys backed up", Done: keys}) }})
+}
+
+// openBackup opens a backup in the run's folder.
+func openBackup(ctx context.Context, call firedrill.Call, folder string) (*backup.Backup, error) {
+	dir, err := artefact(call, folder)
+	if err != nil {
+		return nil, err
+	}
+	return backup.Open(ctx, backup.Folder(dir))
 }
 
 type kvVerifyIn struct {
@@ -74,17 +83,17 @@ func (p *pack) kvVerifyBackup() firedrill.Action {
 		Doc: "Check every byte of a backup, without the platform: sizes, checksums, each entry, counts and digest."},
 		func(ctx context.Context, call firedrill.Call, in kvVerifyIn) (action.Result[kvVerifyOut], error) {
 			var res action.Result[kvVerifyOut]
-			dir, err := artefact(call, in.Backup)
+			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
 			}
-			m, err := backup.Verify(ctx, dir)
-			if err != nil {
+			if err := b.Verify(ctx); err != nil {
 				return res, err
 			}
-			res.Out.Keys = m.Keys
-			res.Summary = count(m.Keys, "key") + " verified offline"
-			res.Checks = []firedrill.Check{{OK: m.Keys > 0, Compared: m.Keys, Detail: res.Summary}}
+			keys := b.Manifest.Keys
+			res.Out.Keys = keys
+			res.Summary = count(keys, "key") + " verified offline"
+			res.Checks = []firedrill.Check{{OK: keys > 0, Compared: keys, Detail: res.Summary}}
 			return res, nil
 		})
 }
@@ -106,7 +115,7 @@ func (p *pack) kvRestore() firedrill.Action {
 		Doc: "Make a namespace exactly what a backup holds: the backup is verified, its keys are written, all others are deleted. Whether the data is back is for kv.compare to tell."},
 		func(ctx context.Context, call firedrill.Call, in kvRestoreIn) (action.Result[kvRestoreOut], error) {
 			var res action.Result[kvRestoreOut]
-			dir, err := artefact(call, in.Backup)
+			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
 			}
@@ -114,24 +123,20 @@ func (p *pack) kvRestore() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			m, err := backup.ReadManifest(dir)
-			if err != nil {
-				return res, err
-			}
-			if m.Source != ns.Source() {
+			if from := b.Manifest.Source; from != ns.Source() {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "KV namespace " + ns.Title,
-					Detail: "the backup is of namespace " + m.Source.Namespace, Remedy: "restore into the namespace it came from"}
+					Detail: "the backup is of namespace " + from.Namespace, Remedy: "restore into the namespace it came from"}
 			}
-			out, err := backup.RestoreKV(ctx, dir, ns, backup.RestoreOptions{Mode: backup.ModeExact, Now: func() time.Time { return call.Now().Wall }, Sleep: ns.c.Sleep,
+			out, err := b.RestoreKV(ctx, ns, backup.RestoreOptions{Mode: backup.ModeExact, Now: func() time.Time { return call.Now().Wall }, Sleep: ns.c.Sleep,
 				Progress: func(done, total int64) {
 					call.Progress(firedrill.Progress{Text: "keys written", Done: done, Total: total})
 				}})
 			if err != nil {
 				return res, err
 			}
-			res.Out = kvRestoreOut{out.Put, out.Deleted, append([]string{}, out.Expired...)}
+			res.Out = kvRestoreOut{out.Put, out.Deleted, append([]string{}, out.ExpiredKeys...)}
 			res.Summary = fmt.Sprintf("%s written, %d strangers deleted", count(out.Put, "key"), out.Deleted)
-			for _, k := range out.Expired {
+			for _, k := range out.ExpiredKeys {
 				res.Collateral = append(res.Collateral, "key "+k+" expired between the backup and the restore")
 			}
 			return res, nil
@@ -160,7 +165,7 @@ func (p *pack) kvCompare() firedrill.Action {
 		Doc: "Read a namespace and compare every key with a backup: bytes, metadata, expiration, and that there are no others. Comparing nothing is never success. With `damage` it is the other way round: every key that was damaged must be found different."},
 		func(ctx context.Context, call firedrill.Call, in kvCompareIn) (action.Result[kvCompareOut], error) {
 			var res action.Result[kvCompareOut]
-			dir, err := artefact(call, in.Backup)
+			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
 			}
@@ -180,17 +185,13 @@ func (p *pack) kvCompare() firedrill.Action {
 				}
 				done = d.keys()
 			}
-			m, err := backup.ReadManifest(dir)
-			if err != nil {
-				return res, err
-			}
 			began := call.Now()
 			for {
-				diff, err := backup.Compare(ctx, dir, ns, func() time.Time { return call.Now().Wall })
+				diff, err := b.Compare(ctx, ns, backup.CompareOptions{Now: func() time.Time { return call.Now().Wall }})
 				if err != nil {
 					return res, err
 				}
-				res = judgeKV(diff, done, in.Damage != "", m.Keys == 0)
+				res = judgeKV(diff, done, in.Damage != "", b.Manifest.Keys == 0)
 				waited, _ := call.Now().Since(began)
 				if res.Checks[0].OK || waited >= time.Duration(in.Settle)*time.Second {
 					return res, nil
@@ -264,12 +265,12 @@ func (p *pack) kvProtect() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			dir, err := artefact(call, call.Step)
+			b, err := openBackup(ctx, call, call.Step)
 			if err != nil {
 				return res, err
 			}
 			found := false
-			if err := backup.Entries(ctx, dir, func(e backup.Entry) error {
+			if err := b.Entries(ctx, func(e backup.Entry) error {
 				found = found || e.Key == key && string(e.Value) == call.Op
 				return nil
 			}); err != nil {

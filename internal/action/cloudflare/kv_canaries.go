@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"strings"
 
 	"firedrill"
@@ -89,7 +90,9 @@ func (k *KV) putPairs(ctx context.Context, op string, pairs []kvCanary) error {
 	if err != nil {
 		return &firedrill.Error{Op: op, Kind: firedrill.KindInternal, Err: err}
 	}
-	left, err := k.BulkPut(ctx, body, len(pairs))
+	req := k.request(op, http.MethodPut, "bulk")
+	req.Body = body
+	left, err := k.bulk(ctx, req, len(pairs))
 	return k.all(op, "written", left, err)
 }
 

@@ -206,9 +206,9 @@ func (k *KV) bulk(ctx context.Context, req Request, n int) ([]string, error) {
 }
 
 // BulkPut implements backup.KVSink.
-func (k *KV) BulkPut(ctx context.Context, body []byte, n int) ([]string, error) {
+func (k *KV) BulkPut(ctx context.Context, body backup.Body, n int) ([]string, error) {
 	req := k.request("kv.bulk-put", http.MethodPut, "bulk")
-	req.Body = body
+	req.Stream = &Stream{Size: body.Size, Open: body.Open}
 	return k.bulk(ctx, req, n)
 }
 

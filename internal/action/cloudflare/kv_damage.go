@@ -49,11 +49,11 @@ func (p *pack) kvDamage() firedrill.Action {
 			if in.Keys < 3 {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Detail: "fewer than 3 keys cannot show anything", Remedy: "give keys: 3 or more"}
 			}
-			dir, err := artefact(call, in.Backup)
+			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
 			}
-			done, err := chooseDamage(ctx, dir, min(in.Keys, backup.MaxPairs))
+			done, err := chooseDamage(ctx, b, min(in.Keys, backup.MaxPairs))
 			if err != nil {
 				return res, err
 			}
@@ -87,16 +87,15 @@ func (p *pack) kvDamage() firedrill.Action {
 }
 
 // chooseDamage picks keys that are spread evenly over a backup.
-func chooseDamage(ctx context.Context, dir string, most int64) (kvDone, error) {
-	m, err := backup.Verify(ctx, dir)
-	if err != nil {
+func chooseDamage(ctx context.Context, b *backup.Backup, most int64) (kvDone, error) {
+	if err := b.Verify(ctx); err != nil {
 		return kvDone{}, err
 	}
 	third := most / 3
-	step := max(1, m.Keys/(2*third))
+	step := max(1, b.Manifest.Keys/(2*third))
 	var done kvDone
 	at := int64(0)
-	err = backup.Entries(ctx, dir, func(e backup.Entry) error {
+	err := b.Entries(ctx, func(e backup.Entry) error {
 		if at%step == 0 {
 			switch {
 			case int64(len(done.Deleted)) < third && (at/step)%2 == 0:
@@ -115,7 +114,7 @@ func chooseDamage(ctx context.Context, dir string, most int64) (kvDone, error) {
 		done.Strangers = append(done.Strangers, fmt.Sprintf("%sstranger/%d", ownKeys, i))
 	}
 	if len(done.Deleted) == 0 || len(done.Overwritten) == 0 {
-		return kvDone{}, &firedrill.Error{Op: "kv.damage", Kind: firedrill.KindUsage, Target: dir, Detail: "the backup holds too few keys to damage", Remedy: "write canaries first"}
+		return kvDone{}, &firedrill.Error{Op: "kv.damage", Kind: firedrill.KindUsage, Target: b.Place.String(), Detail: "the backup holds too few keys to damage", Remedy: "write canaries first"}
 	}
 	return done, nil
 }

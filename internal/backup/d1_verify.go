@@ -1,0 +1,5 @@
+package backup
+
+import "context"
+
+func (b *Backup) verifyD1(context.Context) error { panic("later") }
