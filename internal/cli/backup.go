@@ -10,17 +10,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"firedrill"
-	"firedrill/internal/action"
-	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/backup"
 	"firedrill/internal/cli/term"
 )
 
 func (a *app) backupCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "backup", Short: "Back up KV namespaces into folders that need no firedrill",
-		Long: `A backup is a folder: parts that "wrangler kv bulk put" takes as they are, and a
-manifest with counts and checksums (docs/formats/backup.md).`,
+		Use: "backup", Short: "Back up namespaces and databases into folders that need no firedrill",
+		Long: `A backup is a folder, or a prefix in a bucket: parts that "wrangler kv bulk put",
+"wrangler d1 execute --file" and "sqlite3" take as they are, and a manifest with
+counts and checksums (docs/formats/backup.md).`,
 		Example: `  firedrill backup kv cache -o backups/cache
   firedrill backup verify backups/cache
   firedrill restore backups/cache --into cache --mode exact --dry-run`,
@@ -32,166 +31,217 @@ manifest with counts and checksums (docs/formats/backup.md).`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	var out string
-	kv := &cobra.Command{
-		Use: "kv RESOURCE -o DIR", Short: "Back up a KV namespace of the plan", Args: args(1, 1, "one resource"),
-		Long: `Back up a KV namespace of the plan. A namespace has no snapshot: each key is as
-it was at one moment while the backup ran. After an interruption the same
-command goes on where it was.`,
-		ValidArgsFunction: a.completeNamespaces,
-		RunE:              func(c *cobra.Command, names []string) error { return a.backupKV(c.Context(), names[0], out) },
-	}
-	kv.Flags().StringVarP(&out, "output", "o", "", "`folder` of the backup; empty, or one in which this backup was cut off")
-	c.AddCommand(kv,
-		&cobra.Command{Use: "verify DIR", Short: "Check every byte of a backup, offline", Args: args(1, 1, "the folder of a backup"),
-			RunE: func(c *cobra.Command, dirs []string) error { return a.backupVerify(c.Context(), dirs[0]) }},
-		&cobra.Command{Use: "show DIR", Short: "What a backup holds, by its manifest", Args: args(1, 1, "the folder of a backup"),
-			RunE: func(c *cobra.Command, dirs []string) error { return a.backupShow(c.Context(), dirs[0]) }})
+	c.AddCommand(a.backupKVCommand(), a.backupVerifyCommand(), a.backupShowCommand())
 	return c
 }
 
-// environment finds the environment that is meant: the one named, or the only
-// one of the plan.
-func (a *app) environment(p *firedrill.Plan) (firedrill.Environment, error) {
-	names := slices.Sorted(maps.Keys(p.Environments))
-	name := a.global.env
-	if name == "" && len(names) == 1 {
-		name = names[0]
-	}
-	if env, ok := p.Environments[name]; ok {
-		return env, nil
-	}
-	if name == "" {
-		return firedrill.Environment{}, usage("the plan has several environments", "name one: --env "+strings.Join(names, " or "))
-	}
-	remedy := "choose from: " + strings.Join(names, ", ")
-	if near := firedrill.Nearest(name, names); near != "" {
-		remedy = "did you mean " + near + "?"
-	}
-	return firedrill.Environment{}, usage("the plan has no environment "+name, remedy)
+// backupOptions are the flags of `backup kv` and `backup d1`.
+type backupOptions struct {
+	out     string
+	recheck bool
+	method  string
+	seal    sealOptions
+	key     keyOptions
 }
 
-// namespaces lists the KV namespaces of an environment by their keys.
-func namespaces(env firedrill.Environment) []string {
-	var list []string
-	for key, r := range env.Resources {
-		if r.Kind == "kv" {
-			list = append(list, key)
-		}
-	}
-	slices.Sort(list)
-	return list
+func (o *backupOptions) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.out, "output", "o", "", "`place` of the backup: a folder, or s3://BUCKET/PREFIX; empty, or one in which this backup was cut off")
+	o.seal.flags(c)
 }
 
-func (a *app) completeNamespaces(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	p, _, err := a.loadPlan()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (a *app) backupKVCommand() *cobra.Command {
+	var o backupOptions
+	c := &cobra.Command{
+		Use: "kv RESOURCE -o PLACE", Short: "Back up a KV namespace of the plan", Args: args(1, 1, "one resource"),
+		Long: `Back up a KV namespace of the plan. A namespace has no snapshot: each key is as
+it was at one moment while the backup ran. What could be seen to happen to keys
+meanwhile is noted; a value that was overwritten shows only with --recheck, which
+reads everything a second time. After an interruption the same command goes on
+where it was.`,
+		Example: `  firedrill backup kv cache -o backups/cache
+  firedrill backup kv cache -o backups/cache --compress --encrypt-to age1…`,
+		ValidArgsFunction: a.completeResources("kv"),
+		RunE:              func(c *cobra.Command, names []string) error { return a.backupKV(c.Context(), names[0], o) },
 	}
-	env, err := a.environment(p)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return namespaces(env), cobra.ShellCompDirectiveNoFileComp
+	o.flags(c)
+	o.key.flags(c)
+	c.Flags().BoolVar(&o.recheck, "recheck", false, "read everything a second time, and note what changed meanwhile (of an encrypted backup: with --identity)")
+	return c
 }
 
-// namespace finds a KV namespace of the plan.
-func (a *app) namespace(ctx context.Context, op, resource string, tell func(string)) (*cloudflare.KV, firedrill.Environment, error) {
-	p, _, err := a.loadPlan()
+func (a *app) backupKV(ctx context.Context, resource string, o backupOptions) error {
+	w, place, err := a.writeOptions(ctx, o)
 	if err != nil {
-		return nil, firedrill.Environment{}, err
+		return err
 	}
-	env, err := a.environment(p)
+	if w.Recheck = o.recheck; w.Recheck && len(w.Seal.Recipients) > 0 && len(w.Keys) == 0 {
+		return usage("--recheck has to read what was encrypted", "give the key, too: --identity FILE")
+	}
+	site, err := a.site()
 	if err != nil {
-		return nil, env, err
-	}
-	r, ok := env.Resources[resource]
-	if !ok || r.Kind != "kv" {
-		have := namespaces(env)
-		remedy := "write it into the plan: NAME: {kind: kv, name: TITLE}"
-		if len(have) > 0 {
-			remedy = "choose from: " + strings.Join(have, ", ")
-		}
-		return nil, env, usage(fmt.Sprintf("environment %s has no KV namespace %s", env.Name, resource), remedy)
-	}
-	var attrs cloudflare.KVAttrs
-	if err := r.Attrs.Into(&attrs); err != nil {
-		return nil, env, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "resource " + resource, Err: err, Remedy: "see: firedrill schema"}
-	}
-	client, err := cloudflare.NewFor(env, cloudflare.Deps{Secrets: action.SystemSecrets(), Now: a.Now, Guard: cloudflare.GuardPlan(p.Environments)})
-	if err != nil {
-		return nil, env, err
-	}
-	ref := attrs.ID
-	if ref == "" {
-		ref = attrs.Name
-	}
-	ns, err := client.KV(ctx, op, ref, tell)
-	return ns, env, err
-}
-
-func (a *app) backupKV(ctx context.Context, resource, dir string) error {
-	if dir == "" {
-		return usage("the folder of the backup is not named", "give -o DIR")
+		return err
 	}
 	live := a.live()
 	defer live.Close()
 	progress, end := live.Begin("backup", resource)
-	ns, _, err := a.namespace(ctx, "back up", resource, func(text string) { progress(firedrill.Progress{Text: text}) })
+	ns, err := site.namespace(ctx, "back up", resource, func(text string) { progress(firedrill.Progress{Text: text}) })
 	if err != nil {
 		end(term.Bad, "")
 		return err
 	}
-	m, err := backup.WriteKV(ctx, ns, backup.Folder(dir), backup.WriteOptions{Source: ns.Source(), Tool: "firedrill " + a.Version, Now: a.Now,
-		Progress: func(keys, _ int64) { progress(firedrill.Progress{Text: term.Plural(keys, "key"), Done: keys}) }})
+	w.Source = ns.Source()
+	w.Progress = func(keys, _ int64) { progress(firedrill.Progress{Text: term.Plural(keys, "key"), Done: keys}) }
+	m, err := backup.WriteKV(ctx, ns, place, w)
 	if err != nil {
 		end(term.Bad, "")
 		return err
 	}
 	end(term.Plain, fmt.Sprintf("%s in %s", term.Plural(m.Keys, "key"), term.Seconds(m.Finished.Sub(m.Started).Seconds())))
-	return a.printManifest(dir, m)
+	return a.printManifest(place, m)
 }
 
-func (a *app) backupVerify(ctx context.Context, dir string) error {
-	b, err := backup.Open(ctx, backup.Folder(dir))
+// writeOptions makes of the flags what both kinds of backups need.
+func (a *app) writeOptions(ctx context.Context, o backupOptions) (backup.WriteOptions, backup.Place, error) {
+	w := backup.WriteOptions{Tool: "firedrill " + a.Version, Now: a.Now}
+	if o.out == "" {
+		return w, nil, usage("it is not said where the backup goes", "give -o DIR, or -o s3://BUCKET/PREFIX")
+	}
+	var err error
+	if w.Seal, err = o.seal.seal(); err != nil {
+		return w, nil, err
+	}
+	if w.Keys, err = o.key.keys(); err != nil {
+		return w, nil, err
+	}
+	place, err := a.place(ctx, o.out)
+	return w, place, err
+}
+
+// openBackup opens a backup by what the command line says of it.
+func (a *app) openBackup(ctx context.Context, ref string, key keyOptions) (*backup.Backup, error) {
+	keys, err := key.keys()
+	if err != nil {
+		return nil, err
+	}
+	place, err := a.place(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return backup.Open(ctx, place, keys...)
+}
+
+func (a *app) backupVerifyCommand() *cobra.Command {
+	var key keyOptions
+	c := &cobra.Command{
+		Use: "verify PLACE", Short: "Check every byte of a backup, offline", Args: args(1, 1, "the folder of a backup"),
+		Long: `Check a backup without the platform: the size and checksum of every part, every
+key or statement in it, all counts, and the fingerprint of what it holds. What is
+wrong is named with its part and its offset. Of an encrypted backup the files are
+checked without the key, and what they hold only with it.`,
+		RunE: func(c *cobra.Command, refs []string) error { return a.backupVerify(c.Context(), refs[0], key) },
+	}
+	key.flags(c)
+	return c
+}
+
+func (a *app) backupVerify(ctx context.Context, ref string, key keyOptions) error {
+	b, err := a.openBackup(ctx, ref, key)
 	if err != nil {
 		return err
 	}
-	if err := b.Verify(ctx); err != nil {
+	live := a.live()
+	defer live.Close()
+	_, end := live.Begin("verify", "reading "+ref)
+	// Without the key there is still something to check, and it is said what was
+	// not.
+	sealed := b.Manifest.Encoding.Encryption != "" && len(key.identity) == 0
+	if sealed {
+		err = b.VerifyStored(ctx)
+	} else {
+		err = b.Verify(ctx)
+	}
+	if err != nil {
+		end(term.Bad, "")
 		return err
 	}
-	m := b.Manifest
+	end(term.Plain, "")
 	if a.global.json {
-		return a.printJSON(m)
+		return a.printJSON(struct {
+			SchemaVersion int  `json:"schema_version"`
+			FilesOK       bool `json:"files_ok"`
+			ContentsOK    bool `json:"contents_ok"`
+			backup.Manifest
+		}{1, true, !sealed, b.Manifest})
 	}
-	a.out.Line(term.Good, "backup", fmt.Sprintf("every byte is as the manifest says: %s, %s of values, %s", term.Plural(m.Keys, "key"), sizeText(m.Bytes), term.Plural(int64(len(m.Parts)), "part")))
+	text := "every byte is as the manifest says: " + holdings(b.Manifest)
+	if sealed {
+		text = fmt.Sprintf("the %s are as they were written; what they hold was not read: they are encrypted, give --identity FILE", term.Plural(int64(len(b.Manifest.Parts)), "part"))
+	}
+	a.out.Line(term.Good, "backup", text)
 	return nil
 }
 
-func (a *app) backupShow(ctx context.Context, dir string) error {
-	b, err := backup.Open(ctx, backup.Folder(dir))
-	if err != nil {
-		return err
+// holdings tells what a backup holds.
+func holdings(m backup.Manifest) string {
+	parts := term.Plural(int64(len(m.Parts)), "part")
+	if m.Database != nil {
+		return fmt.Sprintf("%s in %s, %s", term.Plural(m.Database.Rows, "row"), term.Plural(int64(len(m.Database.Tables)), "table"), parts)
 	}
-	return a.printManifest(dir, b.Manifest)
+	return fmt.Sprintf("%s, %s of values, %s", term.Plural(m.Keys, "key"), sizeText(m.Bytes), parts)
 }
 
-func (a *app) printManifest(dir string, m backup.Manifest) error {
+func (a *app) backupShowCommand() *cobra.Command {
+	return &cobra.Command{Use: "show PLACE", Short: "What a backup holds, by its manifest", Args: args(1, 1, "the folder of a backup"),
+		RunE: func(c *cobra.Command, refs []string) error {
+			b, err := a.openBackup(c.Context(), refs[0], keyOptions{})
+			if err != nil {
+				return err
+			}
+			return a.printManifest(b.Place, b.Manifest)
+		}}
+}
+
+func (a *app) printManifest(place backup.Place, m backup.Manifest) error {
 	if a.global.json {
-		return a.printJSON(m)
+		return a.printJSON(struct {
+			SchemaVersion int    `json:"schema_version"`
+			Place         string `json:"place"`
+			backup.Manifest
+		}{1, place.String(), m})
 	}
 	line := func(label, format string, args ...any) {
 		a.out.Line(term.Plain, "  "+label, fmt.Sprintf(format, args...))
 	}
-	a.out.Line(term.Strong, "backup", fmt.Sprintf("%s   %s, %s of values", dir, term.Plural(m.Keys, "key"), sizeText(m.Bytes)))
-	line("of", "KV namespace %s (%s)", m.Source.Title, m.Source.Namespace)
-	line("between", "%s and %s: a namespace has no snapshot", m.Started.Local().Format("2006-01-02 15:04:05"), m.Finished.Local().Format("15:04:05"))
+	a.out.Line(term.Strong, "backup", place.String()+"   "+holdings(m))
+	id := m.Source.Namespace + m.Source.Database
+	line("of", "%s %s (%s)", kindName(m.Kind), m.Source.Title, id)
+	const day = "2006-01-02 15:04:05"
+	if d := m.Database; d != nil {
+		line("at", "bookmark %s, %s", d.Bookmark, m.Started.Local().Format(day))
+		compared := "every row compared with the database"
+		if !d.Compared {
+			compared = "not compared with the database: somebody wrote meanwhile"
+		}
+		line("read by", "%s; %s", d.Method, compared)
+	} else {
+		line("between", "%s and %s: a namespace has no snapshot", m.Started.Local().Format(day), m.Finished.Local().Format("15:04:05"))
+	}
+	if m.Encoding != (backup.Encoding{}) {
+		line("stored", "%s", strings.Trim(m.Encoding.Compression+", "+m.Encoding.Encryption, ", "))
+	}
 	line("digest", "%s", m.Digest)
 	for _, p := range m.Parts {
-		line(p.File, "%s, %s", term.Plural(int64(p.Keys), "key"), sizeText(p.Bytes))
+		held := term.Plural(int64(p.Keys), "key")
+		if m.Database != nil {
+			held = term.Plural(p.Rows, "row")
+		}
+		line(p.File, "%s, %s", held, sizeText(p.Bytes))
 	}
 	for _, what := range slices.Sorted(maps.Keys(m.Noted)) {
 		line(string(what), "%s while it ran: %s", term.Plural(m.Noted[what], "key"), some(m.Named(what)))
+	}
+	if m.Rechecked != nil {
+		line("rechecked", "everything was read a second time, %s", m.Rechecked.Local().Format(day))
 	}
 	return nil
 }
