@@ -16,6 +16,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -39,16 +40,21 @@ import (
 
 type options struct {
 	keys, size, loop, batches int
+	memoryKeys                int
 	wrangler                  bool
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == childFlag {
+		os.Exit(child(os.Args[2:]))
+	}
 	var o options
 	flag.IntVar(&o.keys, "keys", 100_000, "keys")
 	flag.IntVar(&o.size, "size", 200, "bytes of a value")
 	flag.IntVar(&o.loop, "loop", 50, "keys of the loop that are run")
 	flag.IntVar(&o.batches, "batches", 20, "batches of wrangler's bulk get that are run")
 	flag.BoolVar(&o.wrangler, "wrangler", true, "compare with wrangler")
+	flag.IntVar(&o.memoryKeys, "memory-keys", 1_000_000, "keys with which memory is measured; 0: it is not")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/backup:", err)
@@ -102,18 +108,8 @@ func (b *bench) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for from := 0; from < o.keys; from += backup.MaxPairs {
-		var pairs []map[string]string
-		for i := from; i < min(from+backup.MaxPairs, o.keys); i++ {
-			pairs = append(pairs, map[string]string{"key": fmt.Sprintf("key/%07d", i), "value": fmt.Sprintf("%0*d", o.size, i)})
-		}
-		body, err := json.Marshal(pairs)
-		if err != nil {
-			return err
-		}
-		if _, err := source.BulkPut(ctx, bytesBody(body), len(pairs)); err != nil {
-			return err
-		}
+	if err := fill(ctx, source, o.keys, o.size, false); err != nil {
+		return err
 	}
 	fmt.Printf("%d keys with values of %d bytes, one sandbox, %d processors\n\n%-44s %10s %10s %8s\n", o.keys, o.size, runtime.NumCPU(), "", "seconds", "keys/s", "factor")
 	var base float64
@@ -188,7 +184,40 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	line("every key read back and compared", took, "beside the restore")
+	if o.memoryKeys == 0 {
+		return nil
+	}
+	return b.memoryKV(ctx)
+}
+
+// fill writes keys with values of a size: digits, or bytes that are no text.
+func fill(ctx context.Context, ns *cloudflare.KV, keys, size int, binary bool) error {
+	most := max(1, min(backup.MaxPairs, (60<<20)/size))
+	for from := 0; from < keys; from += most {
+		var pairs []map[string]any
+		for i := from; i < min(from+most, keys); i++ {
+			p := map[string]any{"key": fmt.Sprintf("key/%07d", i), "value": fmt.Sprintf("%07d", i) + strings.Repeat("x", max(0, size-7))}
+			if binary {
+				data := bytes.Repeat([]byte{0xff, byte(i)}, size/2)
+				p["value"], p["base64"] = base64.StdEncoding.EncodeToString(data), true
+			}
+			pairs = append(pairs, p)
+		}
+		body, err := json.Marshal(pairs)
+		if err != nil {
+			return err
+		}
+		if _, err := ns.BulkPut(ctx, bytesBody(body), len(pairs)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (b *bench) deleteNamespace(ctx context.Context, ns *cloudflare.KV) error {
+	req := cloudflare.Request{Op: "bench", Method: http.MethodDelete, Path: b.client.AccountPath("storage", "kv", "namespaces", ns.ID), Ids: []cloudflare.ID{{Kind: "kv", Value: ns.ID}}}
+	_, err := b.client.Do(ctx, req)
+	return err
 }
 
 func bytesBody(data []byte) backup.Body {

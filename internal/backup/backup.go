@@ -49,16 +49,29 @@ type pair struct {
 // encode writes an entry into b as an element of a bulk write. A value that is
 // not UTF-8 goes as base64.
 func (e Entry) encode(b *bytes.Buffer) error {
-	p := pair{Key: e.Key, Value: string(e.Value), Expiration: e.Expiration, Metadata: e.Metadata}
-	if !utf8.Valid(e.Value) {
-		p.Value, p.Base64 = base64.StdEncoding.EncodeToString(e.Value), true
+	p := pair{Key: e.Key, Expiration: e.Expiration, Metadata: e.Metadata, Base64: !utf8.Valid(e.Value)}
+	if !p.Base64 {
+		p.Value = string(e.Value)
 	}
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false) // what is text stays readable
+	at := b.Len()
 	if err := enc.Encode(p); err != nil {
 		return fmt.Errorf("encode key %q: %w", e.Key, err)
 	}
 	b.Truncate(b.Len() - 1) // the line's end
+	if !p.Base64 {
+		return nil
+	}
+	// A value may be large, so it is put into its place without a copy in between.
+	// The first empty value is it: in a key the quotes are escaped.
+	const empty = `"value":"`
+	hole := at + bytes.Index(b.Bytes()[at:], []byte(empty+`"`)) + len(empty)
+	tail := bytes.Clone(b.Bytes()[hole:])
+	b.Truncate(hole)
+	b.Grow(base64.StdEncoding.EncodedLen(len(e.Value)) + len(tail))
+	b.Write(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), e.Value))
+	b.Write(tail)
 	return nil
 }
 

@@ -52,7 +52,7 @@ const (
 	// those of a single bulk read.
 	flying = 16 << 20
 	// rawAhead is how many bytes of raw values a batch reads ahead. The rest is
-	// read one by one when its turn comes.
+	// read when its turn comes.
 	rawAhead = 4 << 20
 )
 
@@ -158,59 +158,91 @@ type batch struct {
 	page   string // cursor of the page that they stand on
 	weight int64  // what the gate counts for it
 	done   chan struct{}
-	// What was read; valid once done is closed. It has one element a key.
+	// What was read of it ahead of its turn; valid once done is closed. It has one
+	// element a key.
 	found []found
 	bytes int64
+	piece int // keys that one bulk read can answer
 }
 
 // found is what reading a key gave.
 type found struct {
 	entry Entry
-	late  bool // its raw value is still to be read
-	gone  bool
+	state
 }
 
-// read fetches the values of a batch.
+// state tells how far the reading of a key is.
+type state int
+
+const (
+	unread state = iota
+	noText       // not there, or what is there is no text: the raw value tells
+	read
+	gone
+)
+
+// read fetches values of a batch ahead of its turn, up to a bound. The rest is
+// fetched when its turn comes.
 func (b *batch) read(ctx context.Context, src KVSource) error {
-	names := make([]string, len(b.keys))
-	for i, k := range b.keys {
-		names[i] = k.Name
-	}
-	texts, err := readTexts(ctx, src, names)
-	if err != nil {
+	b.found, b.piece = make([]found, len(b.keys)), len(b.keys)
+	if err := b.texts(ctx, src, 0); err != nil {
 		return err
 	}
-	b.found = make([]found, len(b.keys))
 	raw := 0
-	for i, k := range b.keys {
+	for i := range b.found {
 		f := &b.found[i]
-		text, ok := texts[k.Name]
-		f.entry = Entry{Key: k.Name, Expiration: k.Expiration, Metadata: k.Metadata}
-		if ok {
-			f.entry.Expiration, f.entry.Metadata = text.Expiration, text.Metadata
-		}
-		if ok && !strings.ContainsRune(text.Value, utf8.RuneError) {
-			f.entry.Value = []byte(text.Value)
-			b.bytes += int64(len(text.Value))
-			delete(texts, k.Name) // it is not needed twice
-			continue
-		}
-		// Not there any more, too large for a bulk read, or bytes that are not
-		// text: the raw value tells.
-		if f.late = true; raw < rawAhead {
+		if f.state == noText && raw < rawAhead {
 			if err := f.get(ctx, src); err != nil {
 				return err
 			}
 			raw += len(f.entry.Value)
 		}
+		b.bytes += int64(len(f.entry.Value))
 	}
-	b.bytes += int64(raw)
 	return nil
+}
+
+// texts reads a piece of the batch in bulk, beginning at a key; in a smaller piece
+// where the answer would be too large. A single value that is too large is left to
+// be read raw.
+func (b *batch) texts(ctx context.Context, src KVSource, from int) error {
+	for {
+		keys := b.keys[from:min(from+b.piece, len(b.keys))]
+		names := make([]string, len(keys))
+		for i, k := range keys {
+			names[i] = k.Name
+		}
+		texts, err := src.BulkGet(ctx, names)
+		switch {
+		case errors.Is(err, ErrTooLarge) && b.piece > 1:
+			b.piece = (len(keys) + 1) / 2
+			continue
+		case errors.Is(err, ErrTooLarge):
+			texts, b.piece = nil, len(b.keys)-from // the next ones may be small
+		case err != nil:
+			return err
+		}
+		for i, k := range keys {
+			f := &b.found[from+i]
+			text, ok := texts[k.Name]
+			f.entry, f.state = Entry{Key: k.Name, Expiration: k.Expiration, Metadata: k.Metadata}, noText
+			if ok {
+				f.entry.Expiration, f.entry.Metadata = text.Expiration, text.Metadata
+			}
+			if ok && !strings.ContainsRune(text.Value, utf8.RuneError) {
+				f.entry.Value, f.state = []byte(text.Value), read
+			}
+		}
+		return nil
+	}
 }
 
 func (f *found) get(ctx context.Context, src KVSource) error {
 	value, there, err := src.Get(ctx, f.entry.Key)
-	f.entry.Value, f.gone, f.late = value, !there, false
+	f.entry.Value, f.state = value, read
+	if !there {
+		f.state = gone
+	}
 	return err
 }
 
@@ -218,12 +250,17 @@ func (f *found) get(ctx context.Context, src KVSource) error {
 func (b *batch) visit(ctx context.Context, src KVSource, now func() time.Time, v visitor) error {
 	for i := range b.found {
 		f, k := &b.found[i], b.keys[i]
-		if f.late {
+		if f.state == unread {
+			if err := b.texts(ctx, src, i); err != nil {
+				return err
+			}
+		}
+		if f.state == noText {
 			if err := f.get(ctx, src); err != nil {
 				return err
 			}
 		}
-		if f.gone {
+		if f.state == gone {
 			what := Vanished
 			if k.Expiration != 0 && k.Expiration <= now().Unix() {
 				what = Expired
@@ -245,29 +282,6 @@ func (b *batch) visit(ctx context.Context, src KVSource, now func() time.Time, v
 		f.entry = Entry{} // it may be large
 	}
 	return nil
-}
-
-// readTexts reads in bulk, in smaller pieces where the answer would be too
-// large. A single value that is too large is left out; it is read raw.
-func readTexts(ctx context.Context, src KVSource, names []string) (map[string]Text, error) {
-	texts, err := src.BulkGet(ctx, names)
-	if !errors.Is(err, ErrTooLarge) {
-		return texts, err
-	}
-	if len(names) == 1 {
-		return map[string]Text{}, nil
-	}
-	all := map[string]Text{}
-	for half := range slices.Chunk(names, (len(names)+1)/2) {
-		texts, err := readTexts(ctx, src, half)
-		if err != nil {
-			return nil, err
-		}
-		for k, v := range texts {
-			all[k] = v
-		}
-	}
-	return all, nil
 }
 
 func quote(s string) string {

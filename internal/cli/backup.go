@@ -70,6 +70,7 @@ where it was.`,
 }
 
 func (a *app) backupKV(ctx context.Context, resource string, o backupOptions) error {
+	defer lean()()
 	w, place, err := a.writeOptions(ctx, o)
 	if err != nil {
 		return err
@@ -145,6 +146,7 @@ checked without the key, and what they hold only with it.`,
 }
 
 func (a *app) backupVerify(ctx context.Context, ref string, key keyOptions) error {
+	defer lean()()
 	b, err := a.openBackup(ctx, ref, key)
 	if err != nil {
 		return err

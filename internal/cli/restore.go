@@ -48,6 +48,7 @@ func (a *app) restore(ctx context.Context, ref string, o restoreOptions) error {
 	if o.into == "" {
 		return usage("it is not said what to restore into", "give --into RESOURCE")
 	}
+	defer lean()()
 	b, err := a.openBackup(ctx, ref, o.key)
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	if limit == 0 {
 		limit = MaxAnswer
 	}
-	body, err := io.ReadAll(io.LimitReader(hresp.Body, limit+1))
+	body, err := readBody(hresp, limit+1)
 	if err != nil {
 		return Response{}, 0, noAnswer(ctx, req, true, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err))
 	}
@@ -143,6 +143,17 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	}
 	resp, err = read(req, hresp, body)
 	return resp, retryAfter(hresp.Header, c.cfg.Now()), err
+}
+
+// readBody reads up to limit bytes of an answer. What it announces of its length
+// spares growing.
+func readBody(h *http.Response, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	if h.ContentLength > 0 && h.ContentLength < limit {
+		b.Grow(int(h.ContentLength) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(io.LimitReader(h.Body, limit))
+	return b.Bytes(), err
 }
 
 // content gives the request's body.
