@@ -17,6 +17,7 @@ import (
 
 const (
 	attempts      = 4                      // of one request, the first included
+	lockOuts      = 6                      // that one request waits for: others may use up the quota again and again
 	firstPause    = 250 * time.Millisecond // doubled with every attempt
 	longestPause  = 10 * time.Second
 	longestRetry  = 310 * time.Second // the platform locks out for 5 minutes at most
@@ -35,11 +36,13 @@ func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
 		return Response{}, err
 	}
 	pause := firstPause
-	for attempt := 1; ; attempt++ {
+	attempt, limited := 0, 0
+	for {
+		attempt++
 		if err := c.pace.wait(ctx, req.Notify); err != nil {
 			return Response{}, interrupted(ctx, req, err)
 		}
-		resp, after, err := c.once(ctx, req, attempt)
+		resp, after, err := c.once(ctx, req, attempt+limited)
 		if err == nil {
 			return resp, nil
 		}
@@ -48,8 +51,10 @@ func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
 		}
 		wait := pause
 		if firedrill.KindOf(err) == firedrill.KindLimited {
+			// It was not performed, so it does not count as an attempt.
+			attempt, limited = attempt-1, limited+1
 			wait = after
-			if wait > longestRetry {
+			if wait > longestRetry || limited > lockOuts {
 				return Response{}, err
 			}
 			c.pace.lock(wait)
@@ -129,6 +134,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	}
 	defer func() { _ = hresp.Body.Close() }() // everything that counts was read by then
 	status = hresp.StatusCode
+	c.pace.heed(hresp.Header)
 	limit := req.MaxBytes
 	if limit == 0 {
 		limit = MaxAnswer

@@ -3,6 +3,9 @@ package cloudflare
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -68,6 +71,34 @@ func (p *pacer) take() time.Duration {
 		return 0
 	}
 	return time.Duration((1-p.tokens)/p.rate*float64(time.Second)) + time.Millisecond
+}
+
+// reserve is how many calls are left to others. Whoever makes one too many shuts
+// the API for everybody.
+const reserve = 20
+
+// heed reads what an answer says of the quota that all clients of the account
+// share. When others have used it up, requests wait until there is some again.
+func (p *pacer) heed(h http.Header) {
+	left, reset, told := quota(h)
+	if told && left <= reserve && reset > 0 {
+		p.lock(min(reset, longestRetry))
+	}
+}
+
+// quota reads the platform's headers: `ratelimit: "default";r=50;t=30`, or the
+// older x-ratelimit-remaining and -reset. Seconds are counted from now.
+// Source: developers.cloudflare.com/fundamentals/api/reference/limits
+func quota(h http.Header) (left int, reset time.Duration, told bool) {
+	values := map[string]string{"r": h.Get("X-Ratelimit-Remaining"), "t": h.Get("X-Ratelimit-Reset")}
+	for _, item := range strings.Split(h.Get("Ratelimit"), ";") {
+		if k, v, ok := strings.Cut(strings.TrimSpace(item), "="); ok {
+			values[k] = v
+		}
+	}
+	left, err := strconv.Atoi(values["r"])
+	seconds, err2 := strconv.Atoi(values["t"])
+	return left, time.Duration(seconds) * time.Second, err == nil && err2 == nil && left >= 0 && seconds >= 0 && seconds < 1e6
 }
 
 // lock holds back every request of the client for d.
