@@ -1,270 +1,143 @@
 package cloudflare
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"sync"
-	"time"
+	"strconv"
 
 	"firedrill"
+	"firedrill/internal/action"
 )
 
 const sentinelTable = ownPrefix + "sentinel"
 
-// sentinel writes numbered rows into a table of its own, one after the other,
-// and notes which were acknowledged and when. What is missing after a
-// recovery is the loss. The numbers are given here and not by the database:
-// AUTOINCREMENT would leave a trace in sqlite_sequence.
-//
-// The notes are kept in a file as well, so that a process that takes the run
-// up after a crash goes on with the next number.
-type sentinel struct {
-	d     *d1
-	every time.Duration
-	now   func() firedrill.Stamp
-	notes *os.File
-
-	stop chan struct{} // closed by Stop
-	once sync.Once
-	done chan struct{} // closed when Run has ended
-
-	mu      sync.Mutex
-	running bool
-	paused  bool
-	idle    *sync.Cond // signalled when a write ended or the state changed
-	busy    bool       // a write is under way
-	next    int64
-	boot    string
-	acks    []firedrill.Ack
-	last    error // of the latest write, nil if it was acknowledged
+// sentinelRows is the sentinel's table in a database. The numbers are not the
+// database's: AUTOINCREMENT would leave a trace in sqlite_sequence.
+type sentinelRows struct {
+	d  *d1
+	op string
 }
 
-// note is a line of the sentinel's file: a write that was acknowledged, or
-// that the sentinel was paused or goes on.
-type note struct {
-	N      int64  `json:"n,omitempty"`
-	At     int64  `json:"t"`
-	Boot   string `json:"boot"`
-	Paused *bool  `json:"paused,omitempty"`
-}
+func (r sentinelRows) String() string { return "database " + r.d.db.Name }
 
-// newSentinel makes a sentinel that goes on after what is noted in a file.
-func newSentinel(d *d1, file string, every time.Duration, now func() firedrill.Stamp) (*sentinel, error) {
-	s := &sentinel{d: d, every: every, now: now, next: 1, boot: now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
-	s.idle = sync.NewCond(&s.mu)
-	failed := func(err error) error {
-		return &firedrill.Error{Op: "d1.sentinel", Kind: firedrill.KindStorage, Target: file, Err: err, Remedy: "make room on the disk, and the folder writable"}
-	}
-	data, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, failed(err)
-	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		var n note
-		if err := json.Unmarshal(lines.Bytes(), &n); err != nil {
-			continue // the line that a crash cut short: its write counts as not acknowledged
-		}
-		if n.Paused != nil {
-			s.paused = *n.Paused // it comes back as it was: a fingerprint may rely on it
-			continue
-		}
-		s.next = max(s.next, n.N+1)
-		if n.Boot == s.boot {
-			s.acks = append(s.acks, firedrill.Ack{N: n.N, At: n.At})
-		}
-	}
-	if len(data) > 0 {
-		s.next += 1000 // writes whose note was lost have numbers too
-	}
-	s.notes, err = os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, failed(err)
-	}
-	return s, nil
-}
-
-// createSentinelTable makes the sentinel's table, if it is not there.
-func (d *d1) createSentinelTable(ctx context.Context, op string) error {
-	_, err := d.repeat(ctx, op, statement("CREATE TABLE IF NOT EXISTS "+quoted(sentinelTable)+" (n INTEGER PRIMARY KEY)"))
+// create makes the table, if it is not there.
+func (r sentinelRows) create(ctx context.Context) error {
+	_, err := r.d.repeat(ctx, r.op, statement("CREATE TABLE IF NOT EXISTS "+quoted(sentinelTable)+" (n INTEGER PRIMARY KEY)"))
 	return err
 }
 
-// Run writes until it is stopped.
-func (s *sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer close(s.done)
-	defer cancel()
-	go func() {
-		select {
-		case <-s.stop:
-		case <-ctx.Done():
-		}
-		s.mu.Lock()
-		s.idle.Broadcast()
-		s.mu.Unlock()
-	}()
-	for {
-		n, on := s.take(ctx)
-		if !on {
-			return
-		}
-		_, err := s.d.run(ctx, "d1.sentinel", false, statement(fmt.Sprintf("INSERT INTO %s (n) VALUES (%d)", quoted(sentinelTable), n)))
-		s.wrote(n, err)
-		t := time.NewTimer(s.every)
-		select {
-		case <-s.stop:
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
-	}
-}
-
-// take gives the next number, once the sentinel is not paused. on is false
-// when it is stopped.
-func (s *sentinel) take(ctx context.Context) (n int64, on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		select {
-		case <-s.stop:
-			return 0, false
-		default:
-		}
-		if ctx.Err() != nil {
-			return 0, false
-		}
-		if !s.paused {
-			break
-		}
-		s.idle.Wait()
-	}
-	n = s.next
-	s.next++
-	s.busy = true
-	return n, true
-}
-
-// wrote notes how a write ended. The moment is that of the acknowledgement.
-func (s *sentinel) wrote(n int64, err error) {
-	at := s.now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy, s.last = false, err
-	if err == nil {
-		// An acknowledgement without its note still counts in this process.
-		s.last = s.write(note{N: n, At: at.Mono, Boot: at.Boot})
-		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono})
-	}
-	s.idle.Broadcast()
-}
-
-// write notes something; the lock is held.
-func (s *sentinel) write(n note) error {
-	if s.notes == nil {
-		return nil // stopped
-	}
-	line, err := json.Marshal(n)
-	if err != nil {
-		return err
-	}
-	_, err = s.notes.Write(append(line, '\n'))
+func (r sentinelRows) write(ctx context.Context, n int64) error {
+	_, err := r.d.run(ctx, r.op, false, statement(fmt.Sprintf("INSERT INTO %s (n) VALUES (%d)", quoted(sentinelTable), n)))
 	return err
 }
 
-// setPaused changes whether it writes, and notes it; the lock is held.
-func (s *sentinel) setPaused(paused bool) {
-	at := s.now()
-	s.paused = paused
-	if err := s.write(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
-		s.last = err
-	}
-}
-
-// Stop ends the writing and waits for the write that is under way.
-func (s *sentinel) Stop() {
-	s.once.Do(func() { close(s.stop) })
-	s.mu.Lock()
-	running := s.running
-	s.mu.Unlock()
-	if running {
-		<-s.done
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.notes != nil {
-		_ = s.notes.Close() // every note was written through; nothing is buffered
-		s.notes = nil
-	}
-}
-
-// pause holds the writing and returns when no write is under way.
-func (s *sentinel) pause(ctx context.Context) error {
-	return s.await(ctx, func() { s.setPaused(true) }, func() bool { return !s.busy })
-}
-
-func (s *sentinel) wasPaused() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.paused
-}
-
-// resume goes on and returns after the next acknowledged write.
-func (s *sentinel) resume(ctx context.Context) error {
-	var had int
-	return s.await(ctx, func() { s.setPaused(false); had = len(s.acks) }, func() bool { return len(s.acks) > had })
-}
-
-// await changes the state and waits until a condition holds.
-func (s *sentinel) await(ctx context.Context, change func(), holds func() bool) error {
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.idle.Broadcast()
-	})
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-	s.idle.Broadcast()
-	for !holds() {
-		if ctx.Err() != nil {
-			err := s.last
-			if err == nil {
-				err = ctx.Err()
+// survivors reads the whole table; a database shows its writes at once.
+func (r sentinelRows) survivors(ctx context.Context, _ []int64) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	after := int64(0)
+	for {
+		sets, err := r.d.run(ctx, r.op, true, statement("SELECT CAST(n AS TEXT) FROM "+quoted(sentinelTable)+" WHERE n>"+strconv.FormatInt(after, 10)+" ORDER BY n LIMIT "+strconv.Itoa(largestSet)))
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range sets[0].Rows {
+			n, err := whole(row[0])
+			if err != nil {
+				return nil, &firedrill.Error{Op: r.op, Kind: firedrill.KindCorrupt, Target: "table " + sentinelTable, Err: err}
 			}
-			return &firedrill.Error{Op: "d1.sentinel", Kind: firedrill.KindTimeout, Target: "database " + s.d.db.Name, Detail: "the sentinel's write was not acknowledged in time", Remedy: "see whether the database takes writes", Err: err}
+			out[n], after = true, n
 		}
-		s.idle.Wait()
+		if len(sets[0].Rows) < largestSet {
+			return out, nil
+		}
 	}
-	return nil
 }
 
-// observation compares what was acknowledged with what is there.
-func (s *sentinel) observation(name string, survivors map[int64]bool) *firedrill.Observation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o := &firedrill.Observation{Observer: name, Boot: s.boot}
-	acknowledged := map[int64]bool{}
-	for _, a := range s.acks {
-		a.Lost = !survivors[a.N]
-		acknowledged[a.N] = true
-		o.Acks = append(o.Acks, a)
-	}
-	for n := int64(1); n < s.next; n++ {
-		if survivors[n] && !acknowledged[n] {
-			o.Ghosts = append(o.Ghosts, n)
-		}
-	}
-	return o
+type sentinelIn struct {
+	Database string `json:"database" doc:"id of the database"`
+	Name     string `json:"name,omitempty" doc:"name of the sentinel; \"sentinel\" if left out"`
+	EveryMS  int64  `json:"every_ms,omitempty" doc:"milliseconds between two writes; 50 on a loopback address and 2,000 elsewhere if left out"`
+}
+
+type sentinelRef struct {
+	Database string `json:"database" doc:"id of the database"`
+	Sentinel string `json:"sentinel" doc:"output of d1.sentinel"`
+}
+
+func (p *pack) d1Sentinel() firedrill.Action {
+	const name = "d1.sentinel"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Observer: true, Claims: claim(true),
+		Doc: "Write numbered rows into a table of firedrill's own, one after the other, and note which were acknowledged: what is missing after the recovery is the loss. The table is left out of fingerprints; d1.sentinel-remove takes it away."},
+		func(ctx context.Context, call firedrill.Call, in sentinelIn) (action.Result[sentinelOut], error) {
+			d, err := p.database(ctx, name, call, in.Database)
+			if err != nil {
+				return action.Result[sentinelOut]{}, err
+			}
+			d.tell = nil // a sentinel outlives its call
+			every, err := sentinelPace(name, in.EveryMS, d.c)
+			if err != nil {
+				return action.Result[sentinelOut]{}, err
+			}
+			rows := sentinelRows{d, name}
+			if err := rows.create(ctx); err != nil {
+				return action.Result[sentinelOut]{}, err
+			}
+			return startSentinel(ctx, name, call, in.Name, every, rows)
+		})
+}
+
+func (p *pack) d1SentinelPause() firedrill.Action {
+	const name = "d1.sentinel-pause"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
+		Doc: "Hold the sentinel's writes, so that the database stands still for a fingerprint. Returns when no write is under way."},
+		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[struct{}], error) {
+			s, err := p.findSentinel(ctx, name, call, in.Sentinel)
+			if err != nil {
+				return action.Result[struct{}]{}, err
+			}
+			return action.Result[struct{}]{}, s.pause(ctx)
+		})
+}
+
+func (p *pack) d1SentinelResume() firedrill.Action {
+	const name = "d1.sentinel-resume"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
+		Doc: "Let the sentinel write again; what it writes is the doing of d1.sentinel, whose undo takes it away. Returns after the next write that was acknowledged."},
+		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[struct{}], error) {
+			s, err := p.findSentinel(ctx, name, call, in.Sentinel)
+			if err != nil {
+				return action.Result[struct{}]{}, err
+			}
+			return action.Result[struct{}]{}, s.resume(ctx)
+		})
+}
+
+func (p *pack) d1SentinelStop() firedrill.Action {
+	const name = "d1.sentinel-stop"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
+		Doc: "Stop the sentinel and read which of its writes are there. A sentinel that acknowledged nothing measured nothing, which is an error."},
+		func(ctx context.Context, call firedrill.Call, in sentinelRef) (action.Result[sentinelStopOut], error) {
+			d, err := p.database(ctx, name, call, in.Database)
+			if err != nil {
+				return action.Result[sentinelStopOut]{}, err
+			}
+			return p.stopSentinel(ctx, name, call, in.Sentinel, sentinelRows{d, name})
+		})
+}
+
+func (p *pack) d1SentinelRemove() firedrill.Action {
+	const name = "d1.sentinel-remove"
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claim(true),
+		Doc: "Take the sentinel's table away, and what else firedrill made for itself in the database. A sentinel that still runs is stopped first."},
+		func(ctx context.Context, call firedrill.Call, in bookmarkIn) (action.Result[struct{}], error) {
+			var res action.Result[struct{}]
+			d, err := p.database(ctx, name, call, in.Database)
+			if err != nil {
+				return res, err
+			}
+			endSentinel(call)
+			_, err = d.repeat(ctx, name, statement("DROP TABLE IF EXISTS "+quoted(sentinelTable)), statement("DROP TABLE IF EXISTS "+quoted(protectionTable)))
+			res.Summary = "firedrill's own tables are gone"
+			return res, err
+		})
 }
