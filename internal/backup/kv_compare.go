@@ -93,6 +93,7 @@ func (b *Backup) compareKV(ctx context.Context, src KVSource, o CompareOptions, 
 	take := func(how string) {
 		lives := alive(want, o.Now())
 		switch {
+		case ignored(want.Key):
 		case how == "":
 			d.Compared++
 		case lives:

@@ -14,6 +14,7 @@ func (p *pack) kvActions() []firedrill.Action {
 	return []firedrill.Action{
 		p.kvFind(), p.kvScratchName(), p.kvTarget(), p.kvDelete(), p.kvAbsent(),
 		p.kvInsertCanaries(), p.kvRemoveCanaries(), p.kvDamage(),
+		p.kvSentinel(), p.kvSentinelStop(), p.kvSentinelRemove(),
 		p.kvBackup(), p.kvVerifyBackup(), p.kvCompare(), p.kvRestore(), p.kvProtect(),
 	}
 }

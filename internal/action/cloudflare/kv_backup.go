@@ -148,6 +148,7 @@ type kvCompareIn struct {
 	Backup    string `json:"backup" doc:"output backup of kv.backup"`
 	// Damage turns the comparison round: it must find what was done.
 	Damage string `json:"damage,omitempty" doc:"output file of kv.damage: everything in it must be found different; without it nothing may differ"`
+	Ignore string `json:"ignore,omitempty" doc:"output prefix of kv.sentinel: what the sentinel writes is left out on both sides, and nothing else"`
 	Settle int64  `json:"settle" doc:"seconds for which writes may not be visible yet: it is looked again until then"`
 }
 
@@ -185,9 +186,13 @@ func (p *pack) kvCompare() firedrill.Action {
 				}
 				done = d.keys()
 			}
+			ignore, err := ignoreSentinel(name, in.Ignore)
+			if err != nil {
+				return res, err
+			}
 			began := call.Now()
 			for {
-				diff, err := b.Compare(ctx, ns, backup.CompareOptions{Now: func() time.Time { return call.Now().Wall }})
+				diff, err := b.Compare(ctx, ns, backup.CompareOptions{Now: func() time.Time { return call.Now().Wall }, Ignore: ignore})
 				if err != nil {
 					return res, err
 				}

@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/backup"
 )
 
 // kvCanary is a key that a careless backup would lose or change.
@@ -96,10 +100,15 @@ func (k *KV) putPairs(ctx context.Context, op string, pairs []kvCanary) error {
 	return k.all(op, "written", left, err)
 }
 
-// deleteKeys removes some keys, all of them.
+// deleteKeys removes keys, all of them.
 func (k *KV) deleteKeys(ctx context.Context, op string, keys []string) error {
-	left, err := k.BulkDelete(ctx, keys)
-	return k.all(op, "deleted", left, err)
+	for some := range slices.Chunk(keys, backup.MaxPairs) {
+		left, err := k.BulkDelete(ctx, some)
+		if err := k.all(op, "deleted", left, err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *KV) all(op, done string, left []string, err error) error {
@@ -110,42 +119,82 @@ func (k *KV) all(op, done string, left []string, err error) error {
 		Detail: count(int64(len(left)), "key") + " not " + done + ", for instance " + left[0], Remedy: "try again"}
 }
 
+// protectionKey is what kv.protect writes for a moment.
+const protectionKey = ownKeys + "protection"
+
+type kvRemoveIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+	Settle    int64  `json:"settle,omitempty" doc:"seconds for which what was deleted may still be listed: it is looked again until then"`
+}
+
 func (p *pack) kvRemoveCanaries() firedrill.Action {
 	const name = "kv.remove-canaries"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claimKV(true),
-		Doc: "Remove everything of firedrill's own from a namespace: all keys that begin with " + ownKeys + "."},
-		func(ctx context.Context, call firedrill.Call, in kvCanaryIn) (action.Result[kvCanaryOut], error) {
-			var res action.Result[kvCanaryOut]
+		Doc: "Remove everything of firedrill's own from a namespace: all keys that begin with " + ownKeys + ". Afterwards it is looked for again."},
+		func(ctx context.Context, call firedrill.Call, in kvRemoveIn) (action.Result[kvCanaryOut], error) {
 			ns, err := p.namespace(ctx, name, call, in.Namespace)
 			if err != nil {
-				return res, err
+				return action.Result[kvCanaryOut]{}, err
 			}
-			keys, err := ns.ownKeys(ctx)
-			if err != nil {
-				return res, err
+			known := []string{protectionKey}
+			for _, c := range kvCanaries(0, 0) {
+				known = append(known, c.Key)
 			}
-			if len(keys) > 0 {
-				if err := ns.deleteKeys(ctx, name, keys); err != nil {
-					return res, err
-				}
-			}
-			left, err := ns.ownKeys(ctx)
-			if err != nil {
-				return res, err
-			}
-			res.Out.Keys = int64(len(keys))
-			res.Summary = count(res.Out.Keys, "key") + " of firedrill's own removed"
-			res.Checks = []firedrill.Check{{OK: len(left) == 0, Compared: int64(len(keys)) + 1, Detail: res.Summary}}
-			return res, nil
+			return ns.removeBelow(ctx, name, call, ownKeys, known, time.Duration(in.Settle)*time.Second)
 		})
 }
 
-// ownKeys lists the keys of firedrill's own.
-func (k *KV) ownKeys(ctx context.Context) ([]string, error) {
+// removeBelow deletes the keys with a prefix: those that are listed, and those
+// that are known, because a list may not show a key yet that was just written.
+// It looks again until none is listed, or what was deleted had the time to
+// vanish from the list.
+func (k *KV) removeBelow(ctx context.Context, op string, call firedrill.Call, prefix string, known []string, settle time.Duration) (action.Result[kvCanaryOut], error) {
+	var res action.Result[kvCanaryOut]
+	listed, err := k.keysBelow(ctx, prefix)
+	if err != nil {
+		return res, err
+	}
+	if err := k.deleteKeys(ctx, op, slices.Compact(slices.Sorted(slices.Values(append(known, listed...))))); err != nil {
+		return res, err
+	}
+	began := call.Now()
+	for {
+		left, err := k.keysBelow(ctx, prefix)
+		if err != nil {
+			return res, err
+		}
+		if waited, _ := call.Now().Since(began); len(left) > 0 && waited < settle {
+			call.Progress(firedrill.Progress{Text: count(len(left), "deleted key") + " still listed; looking again"})
+			if err := k.c.Sleep(ctx, k.pause()); err != nil {
+				return res, err
+			}
+			continue
+		}
+		res.Out.Keys = int64(len(listed))
+		res.Summary = count(res.Out.Keys, "key") + " of firedrill's own removed"
+		if len(left) > 0 {
+			res.Summary = fmt.Sprintf("%s of firedrill's own still listed, for instance %q", count(len(left), "key"), left[0])
+		}
+		res.Checks = []firedrill.Check{{OK: len(left) == 0, Compared: int64(len(listed)) + 1, Detail: res.Summary}}
+		return res, nil
+	}
+}
+
+// pause is how long to wait before looking again at a namespace that may not
+// have settled.
+func (k *KV) pause() time.Duration {
+	if k.c.local {
+		return 250 * time.Millisecond
+	}
+	return settlePause
+}
+
+// keysBelow lists the keys with a prefix.
+func (k *KV) keysBelow(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string
 	cursor := ""
 	for {
-		page, next, err := k.list(ctx, ownKeys, cursor)
+		page, next, err := k.list(ctx, prefix, cursor)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -43,7 +45,7 @@ func (d kvDone) keys() map[string]bool {
 func (p *pack) kvDamage() firedrill.Action {
 	const name = "kv.damage"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Damages, Replay: firedrill.Never, Claims: claimKV(true),
-		Doc: "Damage a namespace: of keys spread over a backup, some are deleted and some overwritten (value, metadata, expiration), and strangers are added. Nothing is touched that the verified backup does not hold."},
+		Doc: "Damage a namespace: of keys spread over a backup, some are deleted and some overwritten (value, metadata, expiration), and strangers are added. Nothing is touched that the verified backup does not hold, that expires within a day, or that a sentinel wrote."},
 		func(ctx context.Context, call firedrill.Call, in kvDamageIn) (action.Result[kvDamageOut], error) {
 			var res action.Result[kvDamageOut]
 			if in.Keys < 3 {
@@ -53,7 +55,7 @@ func (p *pack) kvDamage() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			done, err := chooseDamage(ctx, b, min(in.Keys, backup.MaxPairs))
+			done, err := chooseDamage(ctx, b, min(in.Keys, backup.MaxPairs), call.Now().Wall)
 			if err != nil {
 				return res, err
 			}
@@ -86,26 +88,42 @@ func (p *pack) kvDamage() firedrill.Action {
 		})
 }
 
-// chooseDamage picks keys that are spread evenly over a backup.
-func chooseDamage(ctx context.Context, b *backup.Backup, most int64) (kvDone, error) {
+// longLife is how long a key must live to be damaged: one that expires during
+// the drill could neither be found nor be put back.
+const longLife = 24 * time.Hour
+
+// chooseDamage picks keys that are spread evenly over a backup. What a sentinel
+// wrote tells the loss and is left alone.
+func chooseDamage(ctx context.Context, b *backup.Backup, most int64, now time.Time) (kvDone, error) {
 	if err := b.Verify(ctx); err != nil {
 		return kvDone{}, err
 	}
+	visit := func(each func(key string)) error {
+		return b.Entries(ctx, func(e backup.Entry) error {
+			if !strings.HasPrefix(e.Key, sentinelPrefix) && (e.Expiration == 0 || e.Expiration > now.Add(longLife).Unix()) {
+				each(e.Key)
+			}
+			return nil
+		})
+	}
+	eligible := int64(0)
+	if err := visit(func(string) { eligible++ }); err != nil {
+		return kvDone{}, err
+	}
 	third := most / 3
-	step := max(1, b.Manifest.Keys/(2*third))
+	step := max(1, eligible/(2*third))
 	var done kvDone
 	at := int64(0)
-	err := b.Entries(ctx, func(e backup.Entry) error {
+	err := visit(func(key string) {
 		if at%step == 0 {
 			switch {
 			case int64(len(done.Deleted)) < third && (at/step)%2 == 0:
-				done.Deleted = append(done.Deleted, e.Key)
+				done.Deleted = append(done.Deleted, key)
 			case int64(len(done.Overwritten)) < third:
-				done.Overwritten = append(done.Overwritten, e.Key)
+				done.Overwritten = append(done.Overwritten, key)
 			}
 		}
 		at++
-		return nil
 	})
 	if err != nil {
 		return kvDone{}, err

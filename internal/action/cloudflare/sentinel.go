@@ -51,7 +51,7 @@ type sentinel struct {
 	next    int64
 	boot    string
 	acks    []firedrill.Ack
-	last    error // of the latest write, nil if it was acknowledged
+	failed  error // of the latest write, nil if it was acknowledged
 }
 
 // note is a line of the sentinel's file: a write that was acknowledged, or
@@ -162,10 +162,10 @@ func (s *sentinel) wrote(n int64, err error) {
 	at := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy, s.last = false, err
+	s.busy, s.failed = false, err
 	if err == nil {
 		// An acknowledgement without its note still counts in this process.
-		s.last = s.write(note{N: n, At: at.Mono, Boot: at.Boot})
+		s.failed = s.write(note{N: n, At: at.Mono, Boot: at.Boot})
 		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono})
 	}
 	s.idle.Broadcast()
@@ -189,7 +189,7 @@ func (s *sentinel) setPaused(paused bool) {
 	at := s.now()
 	s.paused = paused
 	if err := s.write(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
-		s.last = err
+		s.failed = err
 	}
 }
 
@@ -241,7 +241,7 @@ func (s *sentinel) await(ctx context.Context, change func(), holds func() bool) 
 	s.idle.Broadcast()
 	for !holds() {
 		if ctx.Err() != nil {
-			err := s.last
+			err := s.failed
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -261,6 +261,13 @@ func (s *sentinel) acknowledged() []int64 {
 		out = append(out, a.N)
 	}
 	return out
+}
+
+// last gives the highest number that was given out.
+func (s *sentinel) last() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next - 1
 }
 
 // observation compares what was acknowledged with what is there.

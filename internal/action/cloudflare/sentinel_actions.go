@@ -122,12 +122,18 @@ func (p *pack) stopSentinel(ctx context.Context, op string, call firedrill.Call,
 }
 
 // endSentinel stops one that still runs in this process, before what it wrote
-// is taken away.
-func endSentinel(call firedrill.Call) {
+// is taken away. It gives the last number that may have been written.
+func endSentinel(call firedrill.Call) (last int64) {
 	if call.Observers == nil {
-		return
+		return 0
 	}
-	if o, ok := call.Observers.Get("sentinel"); ok {
-		o.Stop()
+	o, ok := call.Observers.Get("sentinel")
+	if !ok {
+		return 0
 	}
+	o.Stop()
+	if s, is := o.(*sentinel); is {
+		last = s.last()
+	}
+	return last
 }
