@@ -127,7 +127,86 @@ func TestTheKVDrillUndoesEverythingWhenAStepFails(t *testing.T) {
 // sampledKV names the steps that change something, and those on whose word
 // others rely.
 func sampledKV(step string) bool {
-	return slices.Contains([]string{"target", "canaries", "backup", "damage", "seen", "restore", "equal", "protect", "no-canaries"}, step)
+	return slices.Contains([]string{"target", "canaries", "sentinel", "backup", "damage", "seen", "restore", "equal", "protect", "loss", "no-sentinel", "no-canaries"}, step)
+}
+
+// TestACrashInTheKVDrillLeavesNothingDamaged loses the outcome of each call in
+// turn and takes the run up in a new process: the sentinel goes on there.
+func TestACrashInTheKVDrillLeavesNothingDamaged(t *testing.T) {
+	t.Parallel()
+	program, _ := link(t, newBench(t, "http://127.0.0.1:1"), firedrill.ClassCI, "kv-backup-restore")
+	for _, step := range program.Steps {
+		if !sampledKV(step.ID) {
+			continue
+		}
+		t.Run(step.ID, func(t *testing.T) {
+			t.Parallel()
+			r, p, id := rehearseKV(t, firedrill.ClassCI)
+			r.crash = step.ID
+			before := p.entries(id)
+			end := r.run(t)
+			if !r.crashed {
+				t.Fatal("the step was never called")
+			}
+			// Everything but the injection may be done again.
+			if passed := end.Verdict == firedrill.Passed; passed == (step.ID == "damage") || end.Environment != firedrill.Restored {
+				r.story(t)
+				t.Errorf("%+v", end)
+			}
+			if !maps.Equal(before, p.entries(id)) {
+				t.Errorf("not as before: %d keys", len(p.entries(id)))
+			}
+		})
+	}
+}
+
+// TestTheKVDrillMeasuresWhatIsLost runs the shipped drill with journal, lease
+// and a real clock. A write that is acknowledged and not stored is a loss, too.
+func TestTheKVDrillMeasuresWhatIsLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		class   firedrill.Class
+		swallow bool // the first write is acknowledged and not stored
+	}{{firedrill.ClassCI, false}, {firedrill.ClassStaging, false}, {firedrill.ClassCI, true}} {
+		t.Run(fmt.Sprint(c.class, c.swallow), func(t *testing.T) {
+			t.Parallel()
+			r, p, id := rehearseKV(t, c.class)
+			before := p.entries(id)
+			p.bending(func(w http.ResponseWriter, req *http.Request) bool {
+				if !c.swallow || req.Method != http.MethodPut || !strings.HasSuffix(req.URL.Path, "/000000000001") {
+					return false
+				}
+				fmt.Fprint(w, `{"success":true,"errors":[],"messages":[],"result":null}`)
+				return true
+			})
+			records := conduct(t, r.program, r.registry)
+			if end, is := records[len(records)-1].Body.(firedrill.Finished); !is || end.Verdict != firedrill.Passed {
+				t.Errorf("%+v", end)
+			}
+			seen, measured := false, false
+			for _, rec := range records {
+				switch body := rec.Body.(type) {
+				case firedrill.Ended:
+					if o := body.Observation; o != nil && len(o.Acks) > 0 {
+						seen = true
+						if o.Acks[0].Lost != c.swallow {
+							t.Errorf("the first write: %+v", o.Acks[0])
+						}
+					}
+				case firedrill.Measured:
+					measured = true
+					m := body.Measurement.RPO
+					if m.Acknowledged == nil || m.LostBefore == nil || m.LostAfter == nil || !c.swallow && m.Actual == nil || c.swallow && *m.LostBefore == 0 {
+						t.Fatalf("not measured: %+v", m)
+					}
+					t.Logf("%d acknowledged, %d lost before and %d after", *m.Acknowledged, *m.LostBefore, *m.LostAfter)
+				}
+			}
+			if !seen || !measured || !maps.Equal(before, p.entries(id)) || len(p.kv.Namespaces()) != 1 {
+				t.Errorf("seen %v, measured %v; %d keys and %d namespaces are left", seen, measured, len(p.entries(id)), len(p.kv.Namespaces()))
+			}
+		})
+	}
 }
 
 // TestTheKVDrillIsNotLiedTo runs it against a cloud that lies. Each lie is told
@@ -186,6 +265,20 @@ func TestTheKVDrillIsNotLiedTo(t *testing.T) {
 		"damage that does not happen": func(*platform, string) func(http.ResponseWriter, *http.Request, []byte) bool {
 			return func(w http.ResponseWriter, r *http.Request, body []byte) bool {
 				return bytes.Contains(body, []byte("damaged by")) && done(w, bytes.Count(body, []byte(`"key":`)))
+			}
+		},
+		"a list that hides a survivor": func(*platform, string) func(http.ResponseWriter, *http.Request, []byte) bool {
+			return func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+				if !strings.HasSuffix(r.URL.Path, "/keys") || !strings.HasPrefix(r.URL.Query().Get("prefix"), sentinelPrefix) {
+					return false
+				}
+				answer(w, []any{})
+				return true
+			}
+		},
+		"numbered keys that are not deleted": func(*platform, string) func(http.ResponseWriter, *http.Request, []byte) bool {
+			return func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+				return strings.HasSuffix(r.URL.Path, "/bulk/delete") && bytes.Contains(body, []byte(sentinelPrefix+"run-1/000000000001")) && done(w, bytes.Count(body, []byte(","))+1)
 			}
 		},
 		"an error with status 200": func(*platform, string) func(http.ResponseWriter, *http.Request, []byte) bool {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"firedrill"
+	"firedrill/internal/action"
 	"firedrill/internal/journal"
 	"firedrill/internal/plan"
 	"firedrill/internal/runner"
@@ -21,20 +22,7 @@ func TestTheDrillRunsThroughTheRunner(t *testing.T) {
 	b := newBench(t, p.url)
 	before := b.do("outside", "d1.fingerprint", db(id))
 	program, registry := link(t, b, firedrill.ClassCI, "d1-pitr")
-	home, err := state.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := journal.Open(context.Background(), filepath.Join(t.TempDir(), "journal.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { j.Close() })
-	records, err := runner.New(runner.Config{Journal: j, Home: home, Registry: registry, Resolver: plan.NewResolver(registry),
-		Now: runner.Clock(), NewID: func() string { return "run-1" }, Version: "test", Executor: "test"}).Run(context.Background(), program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	records := conduct(t, program, registry)
 	end, is := records[len(records)-1].Body.(firedrill.Finished)
 	if !is || end.Verdict != firedrill.Passed || end.Environment != firedrill.Restored {
 		t.Errorf("%+v", end)
@@ -54,4 +42,24 @@ func TestTheDrillRunsThroughTheRunner(t *testing.T) {
 		}
 	}
 	(&rehearsal{b: b}).leftNothing(t, p, id, before)
+}
+
+// conduct runs a program with journal, lease, parallel steps and a real clock.
+func conduct(t *testing.T, program firedrill.Program, registry *action.Registry) []firedrill.Record {
+	t.Helper()
+	home, err := state.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(context.Background(), filepath.Join(t.TempDir(), "journal.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	records, err := runner.New(runner.Config{Journal: j, Home: home, Registry: registry, Resolver: plan.NewResolver(registry),
+		Now: runner.Clock(), NewID: func() string { return "run-1" }, Version: "test", Executor: "test"}).Run(context.Background(), program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }
