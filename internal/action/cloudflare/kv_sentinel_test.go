@@ -2,6 +2,7 @@ package cloudflare
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -280,5 +281,49 @@ func TestWhatExpiresIsNotDamaged(t *testing.T) {
 	}
 	if o := w.b.do("equal", "kv.compare", w.in("backup", "backup", "settle", int64(0), "ignore", sentinelPrefix+"run-1/")); !ok(o) || len(o.Collateral) != 20 {
 		t.Errorf("equal: %s, collateral %v", o.Summary, o.Collateral)
+	}
+}
+
+// TestWhatIsRemovedIsLookedForAgain: a delete that does nothing is told, and
+// one that shows late is waited for.
+func TestWhatIsRemovedIsLookedForAgain(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"kv.sentinel-remove", "kv.remove-canaries"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			w := newWatchman(t)
+			o, _ := w.hands.Get("sentinel")
+			o.Stop()
+			w.p.bending(func(rw http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/bulk/delete") {
+					return false
+				}
+				var keys []string
+				if err := json.NewDecoder(r.Body).Decode(&keys); err != nil {
+					t.Error(err)
+				}
+				answer(rw, map[string]any{"successful_key_count": len(keys), "unsuccessful_keys": []string{}})
+				return true
+			})
+			if o := w.b.do("remove", action, w.in("settle", int64(1))); ok(o) || !strings.Contains(o.Summary, "still listed") {
+				t.Errorf("nothing was deleted: %s", o.Summary)
+			}
+			w.p.bending(nil)
+			first := true
+			stale := func() bool { defer func() { first = false }(); return first }
+			w.p.bending(func(rw http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/keys") || len(w.p.entries(w.id)) > 5 || !stale() {
+					return false
+				}
+				answer(rw, []map[string]string{{"name": ownKeys + "late"}})
+				return true
+			})
+			if o := w.b.do("remove", action, w.in("settle", int64(1))); !ok(o) {
+				t.Errorf("it shows late: %s", o.Summary)
+			}
+			if first {
+				t.Error("nothing showed late")
+			}
+		})
 	}
 }
