@@ -107,7 +107,7 @@ func (g *edge) wrote(place Place, id string, keys ...string) {
 func (g *edge) forget(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.written++ // so that a read under way does not remember it again
+	g.written++ // what is being read of it is not kept: another may get its id
 	for k := range g.kept {
 		if k.id == id {
 			g.drop(k)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -120,6 +122,47 @@ func TestNamespacesHaveUniqueTitlesAndSurvive(t *testing.T) {
 	}
 	if v, ok := get(t, again, a, "k", kv.API); !ok || v != "v" {
 		t.Errorf("after a restart %q, %v", v, ok)
+	}
+}
+
+// TestIdsFollowFromTitles: a configuration may name the id of a namespace that
+// is made later, on any sandbox.
+func TestIdsFollowFromTitles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, newClock(), 0)
+	a := create(t, s, "foundation-settings")
+	if a != create(t, open(t, t.TempDir(), newClock(), 0), "foundation-settings") || a == create(t, s, "other") {
+		t.Errorf("the id %s does not follow from the title", a)
+	}
+	if _, err := s.Rename(a, "renamed"); err != nil {
+		t.Fatal(err)
+	}
+	b := create(t, s, "foundation-settings")
+	if b == a {
+		t.Error("two namespaces have one id")
+	}
+	// One that is made again is empty, whatever could not be deleted.
+	put(t, s, a, kv.Entry{Key: "k", Value: []byte("v")})
+	for _, id := range []string{a, b} {
+		if err := s.Delete(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := create(t, s, "foundation-settings"); c != a {
+		t.Errorf("made again with another id: %s, not %s", c, a)
+	}
+	if _, ok := get(t, s, a, "k", kv.API); ok {
+		t.Error("what was deleted is back")
+	}
+	if err := s.Delete(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, a+".db"), []byte("left behind"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if create(t, s, "foundation-settings") == a {
+		t.Error("a new namespace got the files of another")
 	}
 }
 

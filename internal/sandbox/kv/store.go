@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"firedrill/internal/sandbox/disk"
 )
 
@@ -165,16 +167,32 @@ func (s *Store) Create(title string) (Namespace, error) {
 	if err := s.checkTitle(title, ""); err != nil {
 		return Namespace{}, err
 	}
-	var id [16]byte
-	if _, err := io.ReadFull(s.opt.Random, id[:]); err != nil {
+	id, err := s.newID(title)
+	if err != nil {
 		return Namespace{}, fmt.Errorf("create KV namespace %q: %w", title, err)
 	}
-	n := Namespace{ID: hex.EncodeToString(id[:]), Title: title, Created: s.opt.Now().UTC()}
+	n := Namespace{ID: id, Title: title, Created: s.opt.Now().UTC()}
 	if err := s.writeNote(n); err != nil {
 		return Namespace{}, err
 	}
 	s.all[n.ID] = &namespace{Namespace: n, path: s.path(n.ID)}
 	return n, nil
+}
+
+// newID gives a namespace its id: of a title always the same, so that a
+// configuration that names the id can be written before the namespace is made,
+// unless that one is taken, or holds what could not be deleted.
+func (s *Store) newID(title string) (string, error) {
+	space := uuid.UUID{0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11, 0xf1, 0x7e, 0xd4, 0x11}
+	id := [16]byte(uuid.NewSHA1(space, []byte("kv "+title)))
+	name := hex.EncodeToString(id[:])
+	if _, err := os.Stat(s.path(name)); s.all[name] == nil && errors.Is(err, fs.ErrNotExist) {
+		return name, nil
+	}
+	if _, err := io.ReadFull(s.opt.Random, id[:]); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(id[:]), nil
 }
 
 // Rename gives a namespace another title.
