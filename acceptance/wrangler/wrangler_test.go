@@ -205,9 +205,12 @@ func TestTheExampleIsDeployedUnchanged(t *testing.T) {
 	b := newBench(t)
 	b.must("", words("d1 create foundation-primary"))
 	b.must("gateway", words("d1 migrations apply foundation-primary --remote"), "0001_schema.sql", "0002_seed.sql")
+	b.must("", words("kv namespace create foundation-settings"), "42b3c9227eef59c3b03c152c2439f420")
+	b.must("gateway", words("kv bulk put ../namespaces/foundation-settings.json --binding SETTINGS --remote"))
 	b.must("directory", words("deploy"), "foundation-directory")
 	b.must("gateway", words("deploy"), "foundation-gateway")
 	for path, want := range map[string]string{"/health": `"status":"healthy"`, "/api/tenants": `"name":"Tenant 001"`, "/api/directory": `"name":"Europe"`,
+		"/api/settings": `"tenants":100,"keys":324,"described":224,"expiring":20,`, "/api/settings/025": `"logo":{"value":"89504e470d0a1a0a`,
 		"/api/ledger": `"largest":"900720`, "/api/users?tenant=5": "@tenant5.example", "/api/audit": "create tenant", "/api/documents": "00FF", "/api/tenants/7": `"id":7`} {
 		if status, body := b.cloud.Get("foundation-gateway", path); status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.300s, want %s", path, status, body, want)

@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 		Long: `firedrill damages a staging environment on purpose, recovers it, proves that
 the damage was real and the recovery complete, and measures how long it took
 and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
-		Example: `  firedrill demo                  two real drills on a local staging cloud
+		Example: `  firedrill demo                  three real drills on a local staging cloud
   firedrill validate              check firedrill.yaml
   firedrill plan d1-pitr          what a drill would do; changes nothing
   firedrill run d1-pitr           run it`,

@@ -33,10 +33,10 @@ type demoOptions struct {
 func (a *app) demoCommand() *cobra.Command {
 	var o demoOptions
 	c := &cobra.Command{
-		Use: "demo", Short: "Two real drills on a local staging cloud",
-		Long: `Demo starts a sandbox, deploys examples/foundation (two Workers and a database),
-runs its drills, and prints the result. Everything happens on this machine, and
-nothing is left but the records in the state folder.`,
+		Use: "demo", Short: "Three real drills on a local staging cloud",
+		Long: `Demo starts a sandbox, deploys examples/foundation (two Workers, a database and
+a KV namespace), runs its drills, and prints the result. Everything happens on
+this machine, and nothing is left but the records in the state folder.`,
 		Example: `  firedrill demo
   firedrill demo --keep          leave sandbox, app and plan to play with`,
 		Args: args(0, 0, "no arguments"),
@@ -223,6 +223,6 @@ func (a *app) demoDeploy(ctx context.Context, live *term.Live, p *firedrill.Plan
 		end(term.Bad, "")
 		return err
 	}
-	end(term.Plain, fmt.Sprintf("%s, %s deployed", term.Plural(int64(d.workers), "Worker"), term.Plural(int64(d.databases), "database")))
+	end(term.Plain, fmt.Sprintf("%s, %s, %s deployed", term.Plural(int64(d.workers), "Worker"), term.Plural(int64(d.databases), "database"), term.Plural(int64(d.namespaces), "KV namespace")))
 	return nil
 }

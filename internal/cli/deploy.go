@@ -39,6 +39,10 @@ type workerConfig struct {
 		DatabaseID    string `json:"database_id"`
 		MigrationsDir string `json:"migrations_dir"`
 	} `json:"d1_databases"`
+	KV []struct {
+		Binding string `json:"binding"`
+		ID      string `json:"id"`
+	} `json:"kv_namespaces"`
 	Services []struct {
 		Binding    string `json:"binding"`
 		Service    string `json:"service"`
@@ -47,11 +51,11 @@ type workerConfig struct {
 }
 
 // deployed is what the demo put in place.
-type deployed struct{ workers, databases int }
+type deployed struct{ workers, databases, namespaces int }
 
 // deploy puts the example in place through the API, as wrangler would: its
-// databases with their migrations, then its Workers, those that others are
-// bound to first.
+// databases with their migrations, its KV namespaces with what they hold, then
+// its Workers, those that others are bound to first.
 func deploy(ctx context.Context, c *cloudflare.Client, files fs.FS) (deployed, error) {
 	configs, err := readConfigs(files)
 	if err != nil {
@@ -70,12 +74,22 @@ func deploy(ctx context.Context, c *cloudflare.Client, files fs.FS) (deployed, e
 			ids[d.DatabaseName] = id
 		}
 	}
+	namespaces, err := deployNamespaces(ctx, c, files)
+	if err != nil {
+		return deployed{}, err
+	}
 	for _, w := range configs {
+		for _, n := range w.config.KV {
+			if !slices.Contains(namespaces, n.ID) {
+				return deployed{}, &firedrill.Error{Op: "demo.deploy", Kind: firedrill.KindConflict, Target: "Worker " + w.config.Name,
+					Detail: "binds KV namespace " + n.ID + ", and those of the example have other ids here", Remedy: "use a fresh sandbox: firedrill sandbox reset"}
+			}
+		}
 		if err := deployWorker(ctx, c, files, w, ids); err != nil {
 			return deployed{}, err
 		}
 	}
-	return deployed{len(configs), len(ids)}, nil
+	return deployed{len(configs), len(ids), len(namespaces)}, nil
 }
 
 func orDefault(s, def string) string {
@@ -173,6 +187,69 @@ func deployDatabase(ctx context.Context, c *cloudflare.Client, files fs.FS, name
 	return made.UUID, nil
 }
 
+// deployNamespaces makes a KV namespace of each file in namespaces, titled like
+// the file, and writes what it holds, a body of a bulk write. One that is there
+// already is taken as it is. It gives their ids.
+func deployNamespaces(ctx context.Context, c *cloudflare.Client, files fs.FS) ([]string, error) {
+	names, err := fs.Glob(files, "namespaces/*.json")
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, name := range names {
+		title := strings.TrimSuffix(path.Base(name), ".json")
+		pairs, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		id, err := deployNamespace(ctx, c, title, pairs)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func deployNamespace(ctx context.Context, c *cloudflare.Client, title string, pairs []byte) (string, error) {
+	switch ns, err := c.KV(ctx, "demo.deploy", title, nil); {
+	case err == nil:
+		return ns.ID, nil
+	case firedrill.KindOf(err) != firedrill.KindNotFound:
+		return "", err
+	}
+	body, err := json.Marshal(map[string]string{"title": title})
+	if err != nil {
+		return "", err
+	}
+	create := cloudflare.Request{Op: "demo.deploy", Target: "KV namespace " + title, Method: http.MethodPost, Path: c.AccountPath("storage", "kv", "namespaces"),
+		Body: body, Ids: []cloudflare.ID{{Kind: "kv", Value: title}}}
+	resp, err := c.Do(ctx, create)
+	if err != nil {
+		return "", err
+	}
+	var made struct{ ID string }
+	if err := resp.Decode(create, &made); err != nil {
+		return "", err
+	}
+	write := create
+	write.Method, write.Path, write.Body = http.MethodPut, c.AccountPath("storage", "kv", "namespaces", made.ID, "bulk"), pairs
+	write.Ids = append(write.Ids, cloudflare.ID{Kind: "kv", Value: made.ID})
+	if resp, err = c.Do(ctx, write); err != nil {
+		return "", err
+	}
+	var out struct {
+		Unsuccessful []string `json:"unsuccessful_keys"`
+	}
+	if err := resp.Decode(write, &out); err != nil {
+		return "", err
+	}
+	if len(out.Unsuccessful) > 0 {
+		return "", &firedrill.Error{Op: "demo.deploy", Kind: firedrill.KindUnavailable, Target: write.Target, Detail: "key " + out.Unsuccessful[0] + " was not written", Remedy: "try again"}
+	}
+	return made.ID, nil
+}
+
 func deployWorker(ctx context.Context, c *cloudflare.Client, files fs.FS, w worker, databases map[string]string) error {
 	bindings := []map[string]any{}
 	ids := []cloudflare.ID{{Kind: "worker", Value: w.config.Name}}
@@ -182,6 +259,10 @@ func deployWorker(ctx context.Context, c *cloudflare.Client, files fs.FS, w work
 	for _, d := range w.config.D1 {
 		bindings = append(bindings, map[string]any{"type": "d1", "name": d.Binding, "id": databases[d.DatabaseName]})
 		ids = append(ids, cloudflare.ID{Kind: "d1", Value: databases[d.DatabaseName]})
+	}
+	for _, n := range w.config.KV {
+		bindings = append(bindings, map[string]any{"type": "kv_namespace", "name": n.Binding, "namespace_id": n.ID})
+		ids = append(ids, cloudflare.ID{Kind: "kv", Value: n.ID})
 	}
 	for _, s := range w.config.Services {
 		b := map[string]any{"type": "service", "name": s.Binding, "service": s.Service}

@@ -1,8 +1,9 @@
-// The gateway of the foundation platform: routes over one database, and one
-// over a service binding. Answers to GET depend on the data alone, so that a
+// The gateway of the foundation platform: routes over one database, one over a
+// KV namespace, and one over a service binding. Answers to GET depend on the data alone, so that a
 // drill can compare them byte by byte.
 import { health } from "./routes/health.js";
 import { audit, documents, ledger, tenant, tenants, users } from "./routes/read.js";
+import { settings, tenantSettings } from "./routes/settings.js";
 import { createTenant } from "./routes/write.js";
 import { failure, json } from "./answer.js";
 
@@ -15,6 +16,8 @@ const routes = [
   ["GET", /^\/api\/audit$/, audit],
   ["GET", /^\/api\/ledger$/, ledger],
   ["GET", /^\/api\/documents$/, documents],
+  ["GET", /^\/api\/settings$/, settings],
+  ["GET", /^\/api\/settings\/(\d+)$/, tenantSettings],
   ["GET", /^\/api\/directory$/, directory],
 ];
 
