@@ -27,6 +27,8 @@ func rules() []rule {
 		{pkg: "internal/playbook", may: []string{vocabulary}, pure: true, why: "built-in drills are data in the users' own language"},
 
 		{pkg: "internal/backup", may: []string{vocabulary, "internal/fingerprint"}, why: "a backup knows no provider: it reads and writes through interfaces of its own"},
+		{pkg: "internal/backup/placetest", may: []string{vocabulary, "internal/backup"}, why: "the conformance suite holds for every place"},
+		{pkg: "internal/bucket", may: []string{vocabulary}, why: "a bucket knows nothing about what is stored in it, and has the methods of a place without importing one"},
 		{pkg: "internal/journal", may: []string{vocabulary}, why: "the journal stores records and knows nothing about their meaning"},
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
 		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -93,7 +94,7 @@ func (j *Journal) write() error {
 		return err
 	}
 	folder := Folder(filepath.Dir(j.path))
-	file, err := folder.create(filepath.Base(j.path))
+	file, err := folder.Create(context.Background(), filepath.Base(j.path)) // it is small
 	if err != nil {
 		return storage("restore", j.path, err)
 	}

@@ -3,19 +3,27 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"firedrill"
 )
 
 // Place is where the files of one backup lie: a folder, or a prefix in a bucket.
-// Names are plain file names.
+// Names are plain file names: UTF-8 of at most 250 bytes without separators and
+// control characters, and not ending in ".tmp". Others are refused. What a place
+// has to do is tested by placetest, for each kind of place.
 type Place interface {
 	// String names the place for people.
 	String() string
-	// Names lists the files that are there, sorted.
+	// Names lists the files that are there, sorted by bytes. What lies deeper is
+	// not named.
 	Names(ctx context.Context) ([]string, error)
 	// Open reads a file from its beginning. For a file that is not there
 	// errors.Is(err, fs.ErrNotExist) holds.
@@ -28,8 +36,11 @@ type Place interface {
 	Remove(ctx context.Context, name string) error
 }
 
-// File is a file that is being written.
-type File interface {
+// File is a file that is being written. A second Close gives what the first one
+// gave; after Abort it is an error, since the file is not there.
+//
+// It is an alias, so that a place can be written without importing this package.
+type File = interface {
 	io.WriteCloser
 	// Abort gives the file up: nothing of it stays. After Close it does nothing.
 	Abort() error
@@ -43,14 +54,17 @@ var _ Place = Folder("")
 func (f Folder) String() string { return string(f) }
 
 // Names implements Place. Files that a crash left half written are not named.
-func (f Folder) Names(context.Context) ([]string, error) {
+func (f Folder) Names(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	var names []string
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), unfinished) {
+		if !e.IsDir() && !strings.HasSuffix(e.Name(), unfinished) {
 			names = append(names, e.Name())
 		}
 	}
@@ -58,14 +72,18 @@ func (f Folder) Names(context.Context) ([]string, error) {
 }
 
 // Open implements Place.
-func (f Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
+func (f Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := f.check(ctx, name); err != nil {
+		return nil, err
+	}
 	return os.Open(filepath.Join(string(f), name))
 }
 
 // Create implements Place.
-func (f Folder) Create(_ context.Context, name string) (File, error) { return f.create(name) }
-
-func (f Folder) create(name string) (File, error) {
+func (f Folder) Create(ctx context.Context, name string) (File, error) {
+	if err := f.check(ctx, name); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return nil, err
 	}
@@ -78,12 +96,25 @@ func (f Folder) create(name string) (File, error) {
 }
 
 // Remove implements Place.
-func (f Folder) Remove(_ context.Context, name string) error {
+func (f Folder) Remove(ctx context.Context, name string) error {
+	if err := f.check(ctx, name); err != nil {
+		return err
+	}
 	err := os.Remove(filepath.Join(string(f), name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+// check refuses names that could lead out of the folder or mean something else
+// in another kind of place, and calls that were given up.
+func (f Folder) check(ctx context.Context, name string) error {
+	strange := func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }
+	if name == "" || name == "." || name == ".." || len(name) > 250 || !utf8.ValidString(name) || strings.ContainsFunc(name, strange) || strings.HasSuffix(name, unfinished) {
+		return &firedrill.Error{Op: "open a file of the backup", Kind: firedrill.KindUsage, Target: string(f), Detail: fmt.Sprintf("%q is no plain file name", name), Remedy: "use another name"}
+	}
+	return ctx.Err()
 }
 
 // unfinished ends the name of a file that is being written.
@@ -93,12 +124,13 @@ type folderFile struct {
 	*os.File
 	path string
 	done bool
+	err  error // what Close gives once it is done
 }
 
 // Close makes the file durable under its name.
 func (f *folderFile) Close() error {
 	if f.done {
-		return nil
+		return f.err
 	}
 	f.done = true
 	err := errors.Join(f.Sync(), f.File.Close())
@@ -106,16 +138,18 @@ func (f *folderFile) Close() error {
 		err = os.Rename(f.path+unfinished, f.path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.path+unfinished))
+		f.err = errors.Join(err, os.Remove(f.path+unfinished))
+		return f.err
 	}
-	return syncFolder(filepath.Dir(f.path))
+	f.err = syncFolder(filepath.Dir(f.path))
+	return f.err
 }
 
 func (f *folderFile) Abort() error {
 	if f.done {
 		return nil
 	}
-	f.done = true
+	f.done, f.err = true, fs.ErrClosed
 	return errors.Join(f.File.Close(), os.Remove(f.path+unfinished))
 }
 
