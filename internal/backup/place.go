@@ -17,8 +17,8 @@ import (
 
 // Place is where the files of one backup lie: a folder, or a prefix in a bucket.
 // Names are plain file names: UTF-8 of at most 250 bytes without separators and
-// control characters, and not ending in ".tmp". Others are refused. What a place
-// has to do is tested by placetest, for each kind of place.
+// control characters, not white space alone, and not ending in ".tmp". Others are
+// refused. What a place has to do is tested by placetest, for each kind of place.
 type Place interface {
 	// String names the place for people.
 	String() string
@@ -111,7 +111,7 @@ func (f Folder) Remove(ctx context.Context, name string) error {
 // in another kind of place, and calls that were given up.
 func (f Folder) check(ctx context.Context, name string) error {
 	strange := func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }
-	if name == "" || name == "." || name == ".." || len(name) > 250 || !utf8.ValidString(name) || strings.ContainsFunc(name, strange) || strings.HasSuffix(name, unfinished) {
+	if strings.TrimSpace(name) == "" || name == "." || name == ".." || len(name) > 250 || !utf8.ValidString(name) || strings.ContainsFunc(name, strange) || strings.HasSuffix(name, unfinished) {
 		return &firedrill.Error{Op: "open a file of the backup", Kind: firedrill.KindUsage, Target: string(f), Detail: fmt.Sprintf("%q is no plain file name", name), Remedy: "use another name"}
 	}
 	return ctx.Err()

@@ -78,7 +78,9 @@ func (s *Server) start(binary, data string, client *http.Client) {
 			break
 		}
 		s.Endpoint = "http://" + addr
-		s.proc = run(binary, "--port", addr, "--region", Region, "--keep-alive", "--quiet", "--health", "/health", "posix", data)
+		// Without --keep-alive: on a connection that idles it answers 400 to
+		// nobody, which a client that just uses it again takes for its own.
+		s.proc = run(binary, "--port", addr, "--region", Region, "--quiet", "--health", "/health", "posix", data)
 		if err = s.ready(client); err == nil {
 			return
 		}
