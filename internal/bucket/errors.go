@@ -95,6 +95,9 @@ func (c *call) givenUp() error {
 // answered is the error that an answer of the store stands for.
 func (c *call) answered(a minio.ErrorResponse) error {
 	detail := fmt.Sprintf("the store says %s: %s", a.Code, c.text(a))
+	if a.StatusCode < 300 { // a failure that came as a success says nothing about what happened
+		return c.notAStore(detail)
+	}
 	if a.StatusCode >= 500 && a.Code != "SlowDown" && a.StatusCode != http.StatusNotImplemented {
 		if c.reads {
 			return c.error(firedrill.KindUnavailable, detail, "the store has a fault of its own: repeat later", nil)

@@ -181,9 +181,11 @@ func (u *upload) finish() error {
 		info, err = u.b.repeats.CompleteMultipartUpload(u.c.ctx, u.b.bucket, u.key, u.id, u.parts, minio.PutObjectOptions{})
 		tag = info.ETag
 	}
-	switch failed := u.c.fail(err); {
-	case failed == nil && tag == "":
-		return u.c.notAStore(noETag)
+	failed := u.c.fail(err)
+	if failed == nil && tag == "" {
+		failed = u.c.notAStore(noETag)
+	}
+	switch {
 	case failed == nil:
 		return u.check(tag)
 	case firedrill.KindOf(failed) == firedrill.KindUnknown || minio.ToErrorResponse(err).Code == minio.NoSuchUpload:

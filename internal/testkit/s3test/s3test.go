@@ -74,7 +74,7 @@ func (s *Server) start(binary, data string, client *http.Client) {
 	var err error
 	for range 5 {
 		var addr string
-		if addr, err = freeAddress(); err != nil {
+		if addr, err = freeAddress(s.t.Context()); err != nil {
 			break
 		}
 		s.Endpoint = "http://" + addr
@@ -156,8 +156,8 @@ func (s *Server) Uploads(bucket string) []string {
 	return keys
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -175,7 +175,7 @@ type process struct {
 // run starts the server. The kernel kills it when the thread that started it
 // ends, so one goroutine keeps the thread and waits for the child on it.
 func run(binary string, args ...string) *process {
-	p := &process{cmd: exec.Command(binary, args...), ended: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	// The account of the server is all that it gets to know of the environment.
 	p.cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + AccessKey, "ROOT_SECRET_ACCESS_KEY=" + SecretKey}
