@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/minio/minio-go/v7"
 
 	"firedrill"
 	"firedrill/internal/testkit/faultproxy"
@@ -95,33 +97,38 @@ func TestCloseTellsTheTruth(t *testing.T) {
 	}
 }
 
-// TestUploadThatWasCompletedBefore has somebody else complete an upload: that is
-// what a client meets that sends its last request again after a lost answer.
-func TestUploadThatWasCompletedBefore(t *testing.T) {
+// TestUploadThatIsGoneAfterALostAnswer meets a store that completes an upload,
+// and says of the repeated request that there is no such upload. (The server of
+// the tests says success again, so that answer is put in its place.)
+func TestUploadThatIsGoneAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	s := s3test.Start(t)
-	b, direct, p := behind(t, s, "completed", 1)
-	content := bytes.Repeat([]byte("long"), minPartSize/2)
-	p.Use(func(n int, r *http.Request) faultproxy.Fault {
-		if id := r.URL.Query().Get("uploadId"); id != "" && r.Method == http.MethodPost {
-			list, err := s.Admin.ListObjectParts(t.Context(), b.bucket, "prefix/file", id, 0, 100)
-			if err != nil {
-				t.Error(err)
-			}
-			var parts []minio.CompletePart
-			for _, part := range list.ObjectParts {
-				parts = append(parts, minio.CompletePart{PartNumber: part.PartNumber, ETag: part.ETag})
-			}
-			if _, err := s.Admin.CompleteMultipartUpload(t.Context(), b.bucket, "prefix/file", id, parts, minio.PutObjectOptions{}); err != nil {
-				t.Error(err)
-			}
+	address := "s3://" + s.Bucket("completed")
+	store, err := url.Parse(s.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httputil.NewSingleHostReverseProxy(store)
+	front.Transport = &http.Transport{DisableKeepAlives: true}
+	front.ModifyResponse = func(resp *http.Response) error {
+		if resp.Request.Method != http.MethodPost || !resp.Request.URL.Query().Has("uploadId") {
+			return nil
 		}
-		return faultproxy.Fault{}
-	})
+		const gone = "<Error><Code>NoSuchUpload</Code><Message>It is gone.</Message></Error>"
+		resp.StatusCode, resp.ContentLength = http.StatusNotFound, int64(len(gone))
+		resp.Header.Set("Content-Length", strconv.Itoa(len(gone)))
+		err := resp.Body.Close()
+		resp.Body = io.NopCloser(strings.NewReader(gone))
+		return err
+	}
+	server := httptest.NewServer(front)
+	t.Cleanup(server.Close)
+	b := open(t, s, address, func(cfg *Config) { cfg.Endpoint = server.URL })
+	content := bytes.Repeat([]byte("long"), minPartSize/2)
 	if err := put(t, b, "file", content); err != nil {
 		t.Errorf("close: %v", err)
 	}
-	if stored, err := get(t, direct, "file"); err != nil || !bytes.Equal(stored, content) {
+	if stored, err := get(t, open(t, s, address), "file"); err != nil || !bytes.Equal(stored, content) {
 		t.Errorf("%d bytes are there, %v", len(stored), err)
 	}
 }
