@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -61,11 +62,11 @@ func (a answer) send(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body) // the client may be gone
 }
 
-// drip sends the body byte by byte.
+// drip sends the body byte by byte, a long one in a thousand pieces.
 func (a answer) drip(w http.ResponseWriter, r *http.Request, pause time.Duration) {
 	a.head(w, r)
-	for i := range a.body {
-		_, err := w.Write(a.body[i : i+1])
+	for piece := range slices.Chunk(a.body, 1+len(a.body)/1000) {
+		_, err := w.Write(piece)
 		if err != nil || http.NewResponseController(w).Flush() != nil || !sleep(r.Context(), pause) {
 			return
 		}

@@ -23,7 +23,7 @@ const (
 	Garbage  Kind = "garbage"   // no effect; 200 and bytes that mean nothing
 	Lose     Kind = "lose"      // took effect; the connection is closed instead of an answer
 	Cut      Kind = "cut"       // took effect; the answer breaks off in the middle of its body
-	Drip     Kind = "drip"      // took effect; the answer, byte by byte
+	Drip     Kind = "drip"      // took effect; the answer, byte by byte or, if it is long, in a thousand pieces
 	FailLate Kind = "fail-late" // took effect; Status and a line of text
 	DenyLate Kind = "deny-late" // took effect; 200 and an envelope that says that it failed
 	PageLate Kind = "page-late" // took effect; 200 and a web page
@@ -49,7 +49,7 @@ type Fault struct {
 	Status int // of Fail and FailLate; 0: 500
 	// Wait is how long Stall waits at most (0: until the client gives up), what
 	// Limit says in Retry-After (in whole seconds), and the pause of Drip between
-	// two bytes.
+	// two pieces.
 	Wait time.Duration
 }
 
