@@ -81,7 +81,7 @@ func TestAnswersThatAreNoSuccess(t *testing.T) {
 		"refused":                {status: 403, body: fmt.Sprintf(failure, 10000), read: firedrill.KindDenied, write: firedrill.KindDenied, code: 10000, readSent: 1, writeSent: 1, repeatSent: 1},
 		"not found":              {status: 404, body: fmt.Sprintf(failure, 7404), read: firedrill.KindNotFound, write: firedrill.KindNotFound, code: 7404, readSent: 1, writeSent: 1, repeatSent: 1},
 		"limited":                {status: 429, body: fmt.Sprintf(failure, 0), read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
-		"limited, a web page":    {status: 429, contentType: "text/html", body: "<html>", read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 4, writeSent: 4, repeatSent: 4},
+		"limited, a web page":    {status: 429, contentType: "text/html", body: "<html>", read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
 		"an SQL error under 500": {status: 500, body: fmt.Sprintf(failure, 7500), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, code: 7500, readSent: 4, writeSent: 1, repeatSent: 4},
 		"lost behind the API":    {status: 400, body: `{"success":false,"errors":[{"code":7500,"message":"D1_ERROR: Network connection lost."}]}`, read: firedrill.KindInvalid, write: firedrill.KindUnknown, code: 7500, readSent: 1, writeSent: 1, repeatSent: 4},
 		"internal":               {status: 500, body: fmt.Sprintf(failure, 0), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
