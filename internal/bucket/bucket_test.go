@@ -110,6 +110,31 @@ func TestNamesOfManyPagesAndOfThisPrefixAlone(t *testing.T) {
 	}
 }
 
+func TestFoldersThatHoldAFileAreFound(t *testing.T) {
+	t.Parallel()
+	s := s3test.Start(t)
+	s.Bucket("shelf")
+	for _, address := range []string{"s3://shelf/a/2026-01", "s3://shelf/a/2026-02", "s3://shelf/a/deep/er", "s3://shelf/ab"} {
+		b := open(t, s, address)
+		for _, name := range []string{"manifest.json", "kv-00001.json"} {
+			if err := put(t, b, name, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := put(t, open(t, s, "s3://shelf/a/begun"), "progress.json", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := open(t, s, "s3://shelf/a").Below(context.Background(), "manifest.json")
+	if want := []string{"s3://shelf/a/2026-01", "s3://shelf/a/2026-02", "s3://shelf/a/deep/er"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	got, err = open(t, s, "s3://shelf/a/2026-02").Below(context.Background(), "manifest.json")
+	if want := []string{"s3://shelf/a/2026-02"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestWhatIsGivenUpLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := s3test.Start(t)

@@ -34,6 +34,28 @@ func (b *Bucket) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// Below lists the addresses at or below the prefix that hold a file of a name,
+// sorted: each is the address of a bucket of its own.
+func (b *Bucket) Below(ctx context.Context, name string) ([]string, error) {
+	c := b.begin(ctx, "list the bucket", "", true)
+	ctx, cancel := context.WithCancel(c.ctx) // ends the library's goroutine
+	defer cancel()
+	var found []string
+	for object := range b.repeats.Client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix, MaxKeys: b.pageSize, Recursive: true}) {
+		if object.Err != nil {
+			return nil, c.fail(object.Err)
+		}
+		if folder, is := strings.CutSuffix(object.Key, name); is && (folder == "" || strings.HasSuffix(folder, "/")) {
+			found = append(found, address{b.bucket, folder}.String())
+		}
+	}
+	if c.ctx.Err() != nil { // the list may have ended early
+		return nil, c.givenUp()
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
 // Open reads a file from its beginning. For a file that is not there
 // errors.Is(err, fs.ErrNotExist) holds; for a bucket that is not there it does
 // not.

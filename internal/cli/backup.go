@@ -31,7 +31,7 @@ counts and checksums (docs/formats/backup.md).`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.backupKVCommand(), a.backupVerifyCommand(), a.backupShowCommand())
+	c.AddCommand(a.backupKVCommand(), a.backupVerifyCommand(), a.backupShowCommand(), a.backupListCommand())
 	return c
 }
 
@@ -71,10 +71,11 @@ where it was.`,
 
 func (a *app) backupKV(ctx context.Context, resource string, o backupOptions) error {
 	defer lean()()
-	w, place, err := a.writeOptions(ctx, o)
+	w, place, done, err := a.writeOptions(o)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if w.Recheck = o.recheck; w.Recheck && len(w.Seal.Recipients) > 0 && len(w.Keys) == 0 {
 		return usage("--recheck has to read what was encrypted", "give the key, too: --identity FILE")
 	}
@@ -102,33 +103,32 @@ func (a *app) backupKV(ctx context.Context, resource string, o backupOptions) er
 }
 
 // writeOptions makes of the flags what both kinds of backups need.
-func (a *app) writeOptions(ctx context.Context, o backupOptions) (backup.WriteOptions, backup.Place, error) {
-	w := backup.WriteOptions{Tool: "firedrill " + a.Version, Now: a.Now}
+func (a *app) writeOptions(o backupOptions) (w backup.WriteOptions, place backup.Place, done func(), err error) {
+	w = backup.WriteOptions{Tool: "firedrill " + a.Version, Now: a.Now}
 	if o.out == "" {
-		return w, nil, usage("it is not said where the backup goes", "give -o DIR, or -o s3://BUCKET/PREFIX")
+		return w, nil, nil, usage("it is not said where the backup goes", "give -o DIR, or -o s3://BUCKET/PREFIX")
 	}
-	var err error
 	if w.Seal, err = o.seal.seal(); err != nil {
-		return w, nil, err
+		return w, nil, nil, err
 	}
 	if w.Keys, err = o.key.keys(); err != nil {
-		return w, nil, err
+		return w, nil, nil, err
 	}
-	place, err := a.place(ctx, o.out)
-	return w, place, err
+	place, done, err = a.place(o.out)
+	return w, place, done, err
 }
 
 // openBackup opens a backup by what the command line says of it.
-func (a *app) openBackup(ctx context.Context, ref string, key keyOptions) (*backup.Backup, error) {
-	keys, err := key.keys()
-	if err != nil {
-		return nil, err
+func (a *app) openBackup(ctx context.Context, ref string, key keyOptions) (b *backup.Backup, done func(), err error) {
+	all, broken, done, err := a.openAll(ctx, []string{ref}, key)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(broken) > 0:
+		done()
+		return nil, nil, broken[0]
 	}
-	place, err := a.place(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return backup.Open(ctx, place, keys...)
+	return all[0].Backup, done, nil
 }
 
 func (a *app) backupVerifyCommand() *cobra.Command {
@@ -147,10 +147,11 @@ checked without the key, and what they hold only with it.`,
 
 func (a *app) backupVerify(ctx context.Context, ref string, key keyOptions) error {
 	defer lean()()
-	b, err := a.openBackup(ctx, ref, key)
+	b, done, err := a.openBackup(ctx, ref, key)
 	if err != nil {
 		return err
 	}
+	defer done()
 	live := a.live()
 	defer live.Close()
 	_, end := live.Begin("verify", "reading "+ref)
@@ -195,10 +196,11 @@ func holdings(m backup.Manifest) string {
 func (a *app) backupShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show PLACE", Short: "What a backup holds, by its manifest", Args: args(1, 1, "the folder of a backup"),
 		RunE: func(c *cobra.Command, refs []string) error {
-			b, err := a.openBackup(c.Context(), refs[0], keyOptions{})
+			b, done, err := a.openBackup(c.Context(), refs[0], keyOptions{})
 			if err != nil {
 				return err
 			}
+			defer done()
 			return a.printManifest(b.Place, b.Manifest)
 		}}
 }

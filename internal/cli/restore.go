@@ -49,10 +49,11 @@ func (a *app) restore(ctx context.Context, ref string, o restoreOptions) error {
 		return usage("it is not said what to restore into", "give --into RESOURCE")
 	}
 	defer lean()()
-	b, err := a.openBackup(ctx, ref, o.key)
+	b, done, err := a.openBackup(ctx, ref, o.key)
 	if err != nil {
 		return err
 	}
+	defer done()
 	site, err := a.site()
 	if err != nil {
 		return err
