@@ -41,6 +41,10 @@ func (s *Sum) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Sum is the hash of a row, as it stands in [Entry.Hash]: what the row adds to
+// the digest of its table.
+func (r Row) Sum() Sum { return hashRow(r) }
+
 // hashRow hashes a row: its key, the number of its cells, and its cells.
 func hashRow(row Row) Sum {
 	b := Cell{Type: Text, Bytes: []byte(row.Key)}.Append(nil)
