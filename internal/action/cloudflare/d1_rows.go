@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"firedrill"
+	"firedrill/internal/backup"
 	"firedrill/internal/fingerprint"
 )
 
@@ -31,7 +32,8 @@ type keyed struct {
 // quote() would cut texts at a NUL, and JSON would round numbers.
 func cellSQL(expr string) string {
 	return "CASE typeof(" + expr + ") WHEN 'null' THEN 'n' WHEN 'integer' THEN 'i'||" + expr +
-		" WHEN 'real' THEN 'r'||printf('%!.17e'," + expr + ") ELSE substr(typeof(" + expr + "),1,1)||" +
+		// printf() does not tell -0.0 from 0.0.
+		" WHEN 'real' THEN 'r'||CASE WHEN " + expr + "=0 AND atan2(" + expr + ",-1)<0 THEN '-0' ELSE printf('%!.17e'," + expr + ") END ELSE substr(typeof(" + expr + "),1,1)||" +
 		"CASE WHEN length(CAST(" + expr + " AS BLOB))>" + strconv.Itoa(largeCell) +
 		" THEN '@'||length(CAST(" + expr + " AS BLOB)) ELSE hex(" + expr + ") END END"
 }
@@ -42,13 +44,7 @@ func literal(c fingerprint.Cell) string {
 	case fingerprint.Integer:
 		return strconv.FormatInt(c.Int, 10)
 	case fingerprint.Real:
-		switch {
-		case math.IsInf(c.Real, 1):
-			return "9e999"
-		case math.IsInf(c.Real, -1):
-			return "-9e999"
-		}
-		return strconv.FormatFloat(c.Real, 'e', 17, 64)
+		return string(backup.AppendLiteral(nil, c))
 	case fingerprint.Text:
 		return "+CAST(x'" + hex.EncodeToString(c.Bytes) + "' AS TEXT)"
 	case fingerprint.Blob:
@@ -94,12 +90,16 @@ func parseCell(s string) (c fingerprint.Cell, large int64, err error) {
 // eachRow reads all rows of a table page by page, in the order of its key.
 // where is an additional condition, "" for none. An error of visit ends it.
 func (d *d1) eachRow(ctx context.Context, op string, t table, where string, visit func(keyed) error) error {
+	return d.eachRowAfter(ctx, op, t, where, nil, visit)
+}
+
+// eachRowAfter reads the rows behind a position; nil: all.
+func (d *d1) eachRowAfter(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, visit func(keyed) error) error {
 	if t.Rowid == "" && len(t.PrimaryKey) == 0 {
 		return &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "table " + t.Name + " of database " + d.db.Name,
 			Detail: "hides its rowid behind columns of that name and has no key to read it by", Remedy: "rename one of its columns rowid, oid, _rowid_"}
 	}
 	limit := firstPage
-	var after []fingerprint.Cell
 	for {
 		rows, size, err := d.page(ctx, op, t, where, after, limit, 0)
 		if err != nil {

@@ -166,7 +166,7 @@ func (d *d1) schema(ctx context.Context, op string) (schema, error) {
 		return schema{}, err
 	}
 	for i, o := range tables {
-		t, err := readTable(o, shapes[3*i])
+		t, err := readTable(o, shapes[3*i], shapes[3*i+2])
 		if err != nil {
 			return broken(err)
 		}
@@ -240,7 +240,7 @@ func tableKinds(s set) (kinds map[string]string, withoutRowid map[string]bool, e
 	return kinds, withoutRowid, nil
 }
 
-func readTable(o object, s set) (table, error) {
+func readTable(o object, s, indexes set) (table, error) {
 	i, err := at(s, "name", "type", "notnull", "dflt_value", "pk", "hidden")
 	if err != nil {
 		return table{}, err
@@ -277,9 +277,14 @@ func readTable(o object, s set) (table, error) {
 		}
 	}
 	if len(t.PrimaryKey) == 1 {
-		// "INTEGER PRIMARY KEY DESC" is the one form that is no alias.
+		// A key of the type INTEGER is the rowid, unless SQLite keeps an index for
+		// it: INTEGER PRIMARY KEY DESC is another column.
 		c, _ := t.column(t.PrimaryKey[0])
-		if strings.EqualFold(c.Type, "INTEGER") && !hasPrimaryKeyDesc(o.SQL) {
+		indexed, err := keyIndexed(indexes)
+		if err != nil {
+			return t, err
+		}
+		if strings.EqualFold(c.Type, "INTEGER") && !indexed {
 			t.RowidAlias = c.Name
 			t.Rowid = quoted(c.Name)
 		}
@@ -287,14 +292,13 @@ func readTable(o object, s set) (table, error) {
 	return t, nil
 }
 
-func hasPrimaryKeyDesc(sql string) bool {
-	words := strings.Fields(strings.ToUpper(sql))
-	for i := 0; i+2 < len(words); i++ {
-		if words[i] == "PRIMARY" && words[i+1] == "KEY" && strings.HasPrefix(words[i+2], "DESC") {
-			return true
-		}
+// keyIndexed tells whether one of a table's indexes is that of its primary key.
+func keyIndexed(indexes set) (bool, error) {
+	i, err := at(indexes, "origin")
+	if err != nil {
+		return false, err
 	}
-	return false
+	return slices.ContainsFunc(indexes.Rows, func(row []any) bool { return row[i[0]] == "pk" }), nil
 }
 
 func readForeignKeys(name string, s set) ([]foreignKey, error) {
