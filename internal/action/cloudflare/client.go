@@ -72,6 +72,7 @@ type Client struct {
 
 	mu        sync.Mutex
 	databases map[string]Database // by id: what a database is called
+	scratches map[ID]string       // what this client made to throw it away, and what it is called
 }
 
 // New makes a client. It sends nothing.
@@ -93,7 +94,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, &firedrill.Error{Op: "cloudflare", Kind: firedrill.KindUsage, Target: "setting pace",
 			Detail: "is not a share between 0 and 1", Remedy: "write for example pace: 0.5"}
 	}
-	c := &Client{cfg: cfg, base: strings.TrimRight(cfg.API, "/"), local: local, databases: map[string]Database{}}
+	c := &Client{cfg: cfg, base: strings.TrimRight(cfg.API, "/"), local: local, databases: map[string]Database{}, scratches: map[ID]string{}}
 	pace := cfg.Pace
 	if pace == 0 && !local {
 		pace = 0.5

@@ -13,7 +13,8 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 // sends nothing that changes an environment of class production, and nothing
 // that changes, or refers to while changing something, a resource that
 // another environment of the plan names: by id or by name, in the path or in
-// the body. What only reads may pass.
+// the body. What only reads may pass, and in production what a client does to a
+// scratch resource that it made itself.
 //
 // An environment that names no account protects its names in every account.
 func GuardPlan(environments map[string]firedrill.Environment) func(firedrill.Environment) func(Request) error {
@@ -39,13 +40,13 @@ func GuardPlan(environments map[string]firedrill.Environment) func(firedrill.Env
 				return &firedrill.Error{Op: req.Op, Kind: firedrill.KindGuard, Target: req.Target, Detail: detail,
 					Remedy: "drill another environment; nothing was sent"}
 			}
-			if env.Class == firedrill.ClassProduction {
-				return refuse("environment " + env.Name + " is production: nothing is changed there")
-			}
 			for _, id := range req.Ids {
 				if owner, is := protected[ID{id.Kind, strings.ToLower(id.Value)}]; is {
 					return refuse(id.Kind + " " + id.Value + " belongs to environment " + owner)
 				}
+			}
+			if env.Class == firedrill.ClassProduction {
+				return inProduction{refuse("environment " + env.Name + " is production: nothing is changed there")}
 			}
 			return nil
 		}
@@ -56,6 +57,12 @@ func account(env firedrill.Environment) string {
 	acc, _ := env.Settings["account"].(string)
 	return strings.ToLower(acc)
 }
+
+// inProduction is the refusal of a change because of the environment's class
+// alone. See [Client.mayScratch] for the one exception.
+type inProduction struct{ error }
+
+func (e inProduction) Unwrap() error { return e.error }
 
 // addIDs adds what a resource of an environment is known by.
 func addIDs(protected map[ID]string, env firedrill.Environment, names bool) {
