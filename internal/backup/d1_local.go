@@ -32,6 +32,8 @@ type local struct {
 	own  bool // what runs now is ours
 }
 
+const localName = "db"
+
 // The platform's limits for SQL, so that what loads here loads there.
 const (
 	limitColumns = 100
@@ -42,20 +44,26 @@ const (
 	limitPattern = 50
 )
 
-func newLocal(ctx context.Context) (_ *local, err error) {
-	l := &local{}
+func newLocal(ctx context.Context) (*local, error) {
+	dir, err := os.MkdirTemp("", "firedrill-load-")
+	if err != nil {
+		return nil, storage("load the backup", "a database on this machine", err)
+	}
+	return openLocal(ctx, dir)
+}
+
+// openLocal opens the database in a folder, which it removes in the end.
+func openLocal(ctx context.Context, dir string) (_ *local, err error) {
+	l := &local{dir: dir}
 	defer func() {
 		if err != nil {
 			err = storage("load the backup", "a database on this machine", errors.Join(err, l.Close()))
 		}
 	}()
-	if l.dir, err = os.MkdirTemp("", "firedrill-load-"); err != nil {
-		return nil, err
-	}
 	// The file is thrown away whatever happens, so nothing is journalled.
 	q := url.Values{"_defensive": {"1"}, "_pragma": {"journal_mode(OFF)", "synchronous(OFF)", "locking_mode(EXCLUSIVE)", "temp_store(FILE)",
 		"cache_size(-16000)", "foreign_keys(1)", "trusted_schema(0)"}}
-	l.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(l.dir, "db"), RawQuery: q.Encode()}).String())
+	l.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.Join(l.dir, localName), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}

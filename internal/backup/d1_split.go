@@ -136,7 +136,7 @@ func (s *splitter) end() error {
 // complete tells what sqlite3_complete tells of what came so far.
 func (s *splitter) complete() bool {
 	s.settle()
-	return s.state == stStart && (s.inside == inNothing || s.inside == inLine)
+	return s.state == stStart && s.inside == inNothing
 }
 
 // settle ends what only the next byte could have gone on with.
