@@ -25,6 +25,7 @@ type platform struct {
 	t      *testing.T
 	url    string // base address
 	server *httptest.Server
+	inner  http.Handler
 	store  *d1sandbox.Store
 	kv     *kvsandbox.Store
 
@@ -49,6 +50,7 @@ func newPlatform(t *testing.T) *platform {
 	p := &platform{t: t, store: store, kv: keys}
 	inner := api.New(api.Config{Account: testAccount, Token: canaryToken, D1: store, KV: keys, Spool: t.TempDir(), Now: time.Now, Log: quiet,
 		Base: func() string { return p.server.URL }})
+	p.inner = inner
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.log = append(p.log, r.Method+" "+strings.TrimPrefix(r.URL.Path, api.Prefix))

@@ -145,6 +145,7 @@ func TestNothingElsePassesTheGuardOfProduction(t *testing.T) {
 		"an ordinary name":             create(`{"name":"live"}`, ID{"d1", "live"}),
 		"the prefix alone":             create(`{"name":"`+ScratchPrefix+`"}`, ID{"d1", ScratchPrefix}),
 		"a name that is not declared":  create(`{"name":"live"}`, ID{"d1", name}),
+		"another name declared":        create(`{"name":"`+name+`"}`, ID{"d1", "live"}),
 		"another id in the body":       create(`{"name":"`+name+`","clone_of":"`+live+`"}`, ID{"d1", name}),
 		"a Worker that binds it":       {Method: http.MethodPut, Path: c.AccountPath("workers", "scripts", ScratchPrefix+"mine"), Ids: append([]ID{{"worker", name}}, own...), Body: []byte(live)},
 		"a namespace's settings":       {Method: http.MethodPut, Path: kv + "/" + ns.ID, Ids: []ID{{"kv", ns.ID}}},
