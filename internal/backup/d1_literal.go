@@ -98,10 +98,8 @@ func appendReal(b []byte, v float64) []byte {
 // sureDecimal tells whether the shortest decimal of a value is read alike
 // everywhere: few digits, and not near the middle between two values.
 func sureDecimal(v float64) bool {
-	var digits, power = 0, 0
 	s := strconv.FormatFloat(v, 'e', -1, 64)
-	mantissa := int64(0)
-	i := 0
+	mantissa, digits, i := int64(0), 0, 0
 	for ; i < len(s) && s[i] != 'e'; i++ {
 		if s[i] != '.' {
 			mantissa = mantissa*10 + int64(s[i]-'0')
@@ -112,7 +110,7 @@ func sureDecimal(v float64) bool {
 		}
 	}
 	exponent, err := strconv.Atoi(s[i+1:])
-	power = digits - 1 - exponent
+	power := digits - 1 - exponent
 	if err != nil || power < 1 || power > exactPower {
 		return false
 	}

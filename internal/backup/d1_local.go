@@ -162,7 +162,7 @@ func known(word string) bool {
 
 func (l *local) load(ctx context.Context) (*loading, error) {
 	p := &loading{ctx: ctx, l: l}
-	p.splitter.statement = p.perform
+	p.statement = p.perform
 	if err := l.do(ctx, "BEGIN"); err != nil {
 		return nil, storage("load the backup", "a database on this machine", err)
 	}

@@ -211,7 +211,7 @@ type downloading struct {
 
 func (r *downloading) Read(to []byte) (int, error) {
 	n, err := r.ReadCloser.Read(to)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = noAnswer(r.ctx, r.req, true, fmt.Errorf("the download broke off: %w", withoutAddress(err)))
 	}
 	return n, err

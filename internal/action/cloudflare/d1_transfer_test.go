@@ -128,7 +128,7 @@ func failedRound(t *testing.T, p *platform, id string, method backup.Method, n i
 		if strings.Contains(err.Error(), "/transfer/") || strings.Contains(err.Error(), canaryToken) {
 			t.Errorf("request %d: the error holds a secret: %v", n, err)
 		}
-		if again := round(); again != nil && !(firedrill.KindOf(again) == firedrill.KindConflict && same(t, p, id, to)) {
+		if again := round(); again != nil && (firedrill.KindOf(again) != firedrill.KindConflict || !same(t, p, id, to)) {
 			t.Errorf("request %d, again: %v; first %v", n, again, err)
 		}
 	}
