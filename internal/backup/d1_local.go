@@ -82,7 +82,7 @@ func openLocal(ctx context.Context, dir string) (_ *local, err error) {
 		return nil, err
 	}
 	for id, value := range map[int]int{
-		lib.SQLITE_LIMIT_COLUMN:              limitColumns,
+		lib.SQLITE_LIMIT_COLUMN:              limitColumns + 1, // we read the rowid too
 		lib.SQLITE_LIMIT_VARIABLE_NUMBER:     limitParams,
 		lib.SQLITE_LIMIT_EXPR_DEPTH:          limitDepth,
 		lib.SQLITE_LIMIT_COMPOUND_SELECT:     limitTerms,

@@ -34,6 +34,7 @@ type script struct {
 	pieces bool  // the part has the table of pieces
 
 	head   string
+	rowids bool // the rowid stands among the values
 	values []byte
 	n      int // rows in values
 	code   int
@@ -262,7 +263,7 @@ func (x *script) rest() error {
 // open begins the rows of a table.
 func (x *script) open(t SQLTable) {
 	var columns []string
-	if t.Apart {
+	if x.rowids = t.Apart && len(t.Columns) < limitColumns; x.rowids {
 		columns = append(columns, t.Rowid)
 	}
 	for _, c := range t.Columns {
@@ -271,12 +272,36 @@ func (x *script) open(t SQLTable) {
 	x.head = "INSERT INTO " + quoteName(t.Name) + "(" + strings.Join(columns, ",") + ") VALUES\n"
 }
 
-// row adds a row.
+// row adds a row. Where the rowid would be one value too many for the platform, it
+// is given to the row afterwards: rows come in the order of their rowids, so the
+// last one has the largest.
 func (x *script) row(t SQLTable, r SQLRow) error {
+	if !t.Apart || x.rowids {
+		return x.add(r)
+	}
+	uncut := x.uncut
+	if x.into != nil && !uncut && x.into.bytes > x.w.o.MaxPartBytes-aimStatement {
+		if err := x.cut(); err != nil {
+			return err
+		}
+	}
+	x.uncut = true
+	defer func() { x.uncut = uncut }()
+	if err := x.add(r); err != nil {
+		return err
+	}
+	if err := x.flush(); err != nil {
+		return err
+	}
+	table := quoteName(t.Name)
+	return x.statement(fmt.Appendf(nil, "UPDATE %s SET %s=%d WHERE %s=(SELECT max(%s) FROM %s)", table, t.Rowid, r.Rowid, t.Rowid, t.Rowid, table))
+}
+
+func (x *script) add(r SQLRow) error {
 	var row []byte
 	code := 2
 	cells := r.Cells
-	if t.Apart {
+	if x.rowids {
 		cells = append([]fingerprint.Cell{{Type: fingerprint.Integer, Int: r.Rowid}}, cells...)
 	}
 	size := len(x.head) + 4
@@ -299,7 +324,7 @@ func (x *script) row(t SQLTable, r SQLRow) error {
 		}
 	}
 	row = append(row, ')')
-	if x.n > 0 && (len(x.head)+len(x.values)+len(row) > aimStatement || x.n >= rowsTogether || x.code+code > codeTogether) {
+	if x.n > 0 && (len(x.head)+len(x.values)+len(row) > x.aim() || x.n >= rowsTogether || x.code+code > codeTogether) {
 		if err := x.flush(); err != nil {
 			return err
 		}
@@ -312,6 +337,10 @@ func (x *script) row(t SQLTable, r SQLRow) error {
 	x.code += code
 	return nil
 }
+
+// aim is how long a statement of several rows becomes: parts that are short have
+// short statements, so that they can be cut.
+func (x *script) aim() int { return int(min(aimStatement, max(1, x.w.o.MaxPartBytes/4))) }
 
 // flush writes the rows that were added.
 func (x *script) flush() error {

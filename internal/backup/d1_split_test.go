@@ -3,7 +3,9 @@ package backup
 import (
 	"bytes"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -174,6 +176,30 @@ func TestLiteralsAreExact(t *testing.T) {
 		reads(t, fingerprint.Cell{Type: fingerprint.Integer, Int: rapid.Int64().Draw(t, "integer")})
 		reads(t, fingerprint.Cell{Type: fingerprint.Real, Real: rapid.Float64().Draw(t, "real")})
 	})
+}
+
+// TestDecimalsAreReadAlike computes as old readers do: with 64 bits of precision
+// first, which is rounded twice.
+func TestDecimalsAreReadAlike(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	sure := 0
+	for range 100_000 {
+		v := math.Round(r.Float64()*math.Pow10(r.IntN(14))) / math.Pow10(r.IntN(12))
+		if v == math.Trunc(v) || !sureDecimal(v) {
+			continue
+		}
+		sure++
+		whole, decimals, _ := strings.Cut(strconv.FormatFloat(v, 'f', -1, 64), ".")
+		m, _ := new(big.Float).SetPrec(64).SetString(whole + decimals)
+		ten, _ := new(big.Float).SetPrec(64).SetString("1" + strings.Repeat("0", len(decimals)))
+		if got, _ := new(big.Float).SetPrec(64).Quo(m, ten).Float64(); got != v {
+			t.Errorf("%v is read as %v", v, got)
+		}
+	}
+	if sure < 30_000 {
+		t.Errorf("only %d decimals", sure)
+	}
 }
 
 func FuzzDecodeCell(f *testing.F) {
