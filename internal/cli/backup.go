@@ -21,7 +21,9 @@ func (a *app) backupCommand() *cobra.Command {
 "wrangler d1 execute --file" and "sqlite3" take as they are, and a manifest with
 counts and checksums (docs/formats/backup.md).`,
 		Example: `  firedrill backup kv cache -o backups/cache
+  firedrill backup d1 primary -o backups/primary
   firedrill backup verify backups/cache
+  firedrill backup test backups --random-within 30d
   firedrill restore backups/cache --into cache --mode exact --dry-run`,
 		Args: func(c *cobra.Command, given []string) error {
 			if len(given) > 0 {
@@ -31,7 +33,7 @@ counts and checksums (docs/formats/backup.md).`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.backupKVCommand(), a.backupVerifyCommand(), a.backupShowCommand(), a.backupListCommand())
+	c.AddCommand(a.backupKVCommand(), a.backupD1Command(), a.backupVerifyCommand(), a.backupShowCommand(), a.backupListCommand(), a.backupTestCommand())
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,11 +34,15 @@ func (a *app) backupList(ctx context.Context, ref string) error {
 	}
 	defer done()
 	slices.SortFunc(all, func(x, y held) int { return y.Manifest.Finished.Compare(x.Manifest.Finished) })
+	tests, err := a.lastTests()
+	if err != nil {
+		return err
+	}
 	if a.global.json {
 		list := []map[string]any{}
 		for _, h := range all {
 			m := h.Manifest
-			list = append(list, map[string]any{"place": h.ref, "kind": m.Kind, "source": m.Source, "finished": m.Finished, "parts": len(m.Parts), "keys": m.Keys, "rows": rows(h)})
+			list = append(list, map[string]any{"place": h.ref, "kind": m.Kind, "source": m.Source, "finished": m.Finished, "parts": len(m.Parts), "keys": m.Keys, "rows": rows(h), "restore_tested": orNull(tests[m.Digest.String()])})
 		}
 		unreadable := []string{}
 		for _, err := range broken {
@@ -47,7 +52,11 @@ func (a *app) backupList(ctx context.Context, ref string) error {
 	}
 	for _, h := range all {
 		m := h.Manifest
-		a.out.Line(term.Plain, m.Finished.Local().Format("2006-01-02 15:04:05"), fmt.Sprintf("%s   %s %s, %s", h.ref, kindName(m.Kind), m.Source.Title, holdings(m)))
+		shown := "never tested"
+		if at := tests[m.Digest.String()]; !at.IsZero() {
+			shown = "restored in a test " + at.Local().Format("2006-01-02")
+		}
+		a.out.Line(term.Plain, m.Finished.Local().Format("2006-01-02 15:04:05"), fmt.Sprintf("%s   %s %s, %s · %s", h.ref, kindName(m.Kind), m.Source.Title, holdings(m), shown))
 	}
 	if len(all) == 0 && len(broken) == 0 {
 		a.out.Line(term.Plain, "backups", "there are none below "+ref)
@@ -59,6 +68,14 @@ func (a *app) backupList(ctx context.Context, ref string) error {
 		return exitStatus(firedrill.KindCorrupt.Exit())
 	}
 	return nil
+}
+
+// orNull gives nil for a time that is not there.
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 func rows(h held) int64 {

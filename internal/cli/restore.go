@@ -28,7 +28,8 @@ func (a *app) restoreCommand() *cobra.Command {
 		Use: "restore PLACE --into RESOURCE", Short: "Restore a backup into a resource of the plan",
 		Long: `Restore verifies the whole backup, tells what it will do, does it, and compares
 everything with the backup. A namespace that is not empty is refused without a
-mode. After an interruption the same command goes on where it was.`,
+mode; a database has to be empty, or is made if the plan names it and it is not
+there. After an interruption the same command goes on where it was.`,
 		Example: `  firedrill restore backups/cache --into cache --mode exact --dry-run
   firedrill restore backups/cache --into scratch`,
 		Args: args(1, 1, "the folder of a backup"),
@@ -39,7 +40,7 @@ mode. After an interruption the same command goes on where it was.`,
 	f.StringVar(&o.mode, "mode", "", "`exact`: other keys are deleted; merge: they stay")
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what would be done, and change nothing")
 	o.key.flags(c)
-	_ = c.RegisterFlagCompletionFunc("into", a.completeResources("kv"))                                                              // the flag exists
+	_ = c.RegisterFlagCompletionFunc("into", a.completeResources("kv", "d1"))                                                        // the flag exists
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"exact", "merge"}, cobra.ShellCompDirectiveNoFileComp)) // likewise
 	return c
 }
@@ -60,6 +61,9 @@ func (a *app) restore(ctx context.Context, ref string, o restoreOptions) error {
 	}
 	live := a.live()
 	defer live.Close()
+	if b.Manifest.Kind == backup.KindD1 {
+		return a.restoreD1(ctx, b, site, o, live)
+	}
 	return a.restoreKV(ctx, b, site, o, live)
 }
 
