@@ -41,6 +41,7 @@ import (
 type options struct {
 	keys, size, loop, batches int
 	memoryKeys                int
+	memoryMB                  int
 	wrangler                  bool
 }
 
@@ -55,6 +56,7 @@ func main() {
 	flag.IntVar(&o.batches, "batches", 20, "batches of wrangler's bulk get that are run")
 	flag.BoolVar(&o.wrangler, "wrangler", true, "compare with wrangler")
 	flag.IntVar(&o.memoryKeys, "memory-keys", 1_000_000, "keys with which memory is measured; 0: it is not")
+	flag.IntVar(&o.memoryMB, "memory-mb", 2000, "size of the database with which memory is measured, in MB; 0: it is not")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/backup:", err)
@@ -184,10 +186,15 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	line("every key read back and compared", took, "beside the restore")
-	if o.memoryKeys == 0 {
-		return nil
+	if o.memoryKeys > 0 {
+		if err := b.memoryKV(ctx); err != nil {
+			return err
+		}
 	}
-	return b.memoryKV(ctx)
+	if o.memoryMB > 0 {
+		return b.memoryD1(ctx)
+	}
+	return nil
 }
 
 // fill writes keys with values of a size: digits, or bytes that are no text.
