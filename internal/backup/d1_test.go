@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 
 	"firedrill"
@@ -962,4 +963,90 @@ func (l *late) Import(ctx context.Context, b Body) error {
 		}
 	}
 	return l.live.Import(ctx, b)
+}
+
+// TestTablesThatReferToEachOtherAreNotCut has rows that refer to later ones, in a
+// table, in a circle of tables, and by a unique index.
+func TestTablesThatReferToEachOtherAreNotCut(t *testing.T) {
+	t.Parallel()
+	d := newLive(t, `CREATE TABLE tree(id INTEGER PRIMARY KEY, up INT REFERENCES tree(id));
+		CREATE TABLE left_(id INTEGER PRIMARY KEY, r INT REFERENCES right_(id));
+		CREATE TABLE right_(id INTEGER PRIMARY KEY, l INT REFERENCES left_(id));
+		CREATE TABLE a_child(code TEXT REFERENCES parent(code));
+		CREATE TABLE parent(code TEXT, x TEXT);
+		CREATE UNIQUE INDEX codes ON parent(code);
+		CREATE TABLE coded(code TEXT PRIMARY KEY);
+		INSERT INTO coded(rowid, code) VALUES(7, 'x')`)
+	for _, sql := range []string{"PRAGMA foreign_keys=OFF",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) INSERT INTO tree SELECT i, 401 - i FROM n",
+		"INSERT INTO left_ SELECT id, 401 - id FROM tree", "INSERT INTO right_ SELECT id, 401 - id FROM tree",
+		"INSERT INTO parent SELECT 'p' || id, 'x' FROM tree", "INSERT INTO a_child SELECT code FROM parent", "PRAGMA foreign_keys=ON"} {
+		if err := d.do(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, _ := mustWriteD1(t, d, D1Options{Method: MethodSQL, WriteOptions: WriteOptions{MaxPartBytes: 1500}})
+	if len(b.Manifest.Parts) < 5 {
+		t.Errorf("%d parts", len(b.Manifest.Parts))
+	}
+	to := newLive(t)
+	if _, err := b.RestoreD1(t.Context(), to, restoringD1()); err != nil {
+		t.Fatal(err)
+	}
+	equalTo(t, b, to)
+	// A rowid that nothing else tells of.
+	if err := to.do(t.Context(), "UPDATE coded SET rowid = 8"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.CheckD1(t.Context(), to); firedrill.KindOf(err) != firedrill.KindExpectation || !strings.Contains(err.Error(), "table coded") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAnEncryptedBackupOfADatabase needs no key to be written, and one to be gone
+// on with.
+func TestAnEncryptedBackupOfADatabase(t *testing.T) {
+	t.Parallel()
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := shopLive(t)
+	for _, known := range []bool{false, true} {
+		var told string
+		o := d1Options(D1Options{Method: MethodSQL, Tell: func(s string) { told += s }, WriteOptions: WriteOptions{MaxPartBytes: 3000, Seal: Seal{Compress: true, Recipients: []age.Recipient{key.Recipient()}}}})
+		if known {
+			o.Keys = []age.Identity{key}
+		}
+		place := Folder(t.TempDir())
+		d.calls = map[string]int{}
+		d.fail = func(call string, n int) (error, error) {
+			if call == "row" && n == 500 {
+				return errPlace, nil
+			}
+			return nil, nil
+		}
+		if _, err := WriteD1(t.Context(), d, place, o); !errors.Is(err, errPlace) {
+			t.Fatal(err)
+		}
+		d.fail = nil
+		if _, err := WriteD1(t.Context(), d, place, o); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(told, "going on behind") != known || strings.Contains(told, "no key is given") == known {
+			t.Errorf("key %v: said %q", known, told)
+		}
+		if err := openD1(t, place).Verify(t.Context()); firedrill.KindOf(err) != firedrill.KindDenied {
+			t.Errorf("without the key: %v", err)
+		}
+		b, err := Open(t.Context(), place, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := newLive(t)
+		if _, err := b.RestoreD1(t.Context(), to, restoringD1()); err != nil {
+			t.Fatal(err)
+		}
+		equalTo(t, b, to)
+	}
 }

@@ -355,3 +355,71 @@ func randomDatabase(t *rapid.T) string {
 	}
 	return b.String()
 }
+
+// TestWhatAnExportCannotCarryIsKnown asks databases with one reason each.
+func TestWhatAnExportCannotCarryIsKnown(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for script, want := range map[string]string{
+		"INSERT INTO t VALUES(1, 'plain', 2.5)":                          "",
+		"INSERT INTO t VALUES(1, 'ü 漢 🔥', 9007199254740992)":             "",
+		"INSERT INTO t VALUES(-9007199254740992, NULL, 1e308)":           "",
+		"INSERT INTO t VALUES(1, x'00ff', 4.9e-324)":                     "",
+		"INSERT INTO t VALUES(9007199254740993, 1, 1)":                   "table t holds values",
+		"INSERT INTO t VALUES(1, -9007199254740993, 1)":                  "table t holds values",
+		"INSERT INTO t VALUES(1, 1, 9e999)":                              "table t holds values",
+		"INSERT INTO t VALUES(1, 1, -9e999)":                             "table t holds values",
+		"INSERT INTO t VALUES(1, -0.0, 1)":                               "table t holds values",
+		"INSERT INTO t VALUES(1, CAST(x'4100' AS TEXT), 1)":              "table t holds values",
+		"INSERT INTO t VALUES(1, CAST(x'e9' AS TEXT), 1)":                "table t holds values",
+		"INSERT INTO t VALUES(1, CAST(x'4180' AS TEXT), 1)":              "table t holds values",
+		"INSERT INTO t VALUES(1, hex(zeroblob(23000)), 1)":               "table t holds values",
+		"INSERT INTO t VALUES(1, zeroblob(24000), zeroblob(24000))":      "table t holds values",
+		"CREATE TABLE h(x); INSERT INTO h VALUES(1), (2)":                "",
+		"CREATE TABLE h(x); INSERT INTO h(rowid, x) VALUES(1, 1), (3,1)": "table h has rowids",
+		"CREATE TABLE h(x); INSERT INTO h(rowid, x) VALUES(2, 1)":        "table h has rowids",
+		"CREATE TABLE h(x TEXT PRIMARY KEY) WITHOUT ROWID":               "",
+		"CREATE VIRTUAL TABLE ft USING fts5(x)":                          "virtual tables",
+		"CREATE TABLE _firedrill_canary(x)":                              "firedrill made",
+	} {
+		id := p.create(script, "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB, c); "+script)
+		why, err := p.d1(t, id).Exportable(t.Context())
+		if err != nil || (why == "") != (want == "") || !strings.Contains(why, want) {
+			t.Errorf("%s: %q, %v", script, why, err)
+		}
+	}
+	var columns []string
+	for i := range 100 {
+		columns = append(columns, fmt.Sprintf("column_number_%d", i))
+	}
+	id := p.create("wide", "CREATE TABLE t("+strings.Join(columns, ",")+"); INSERT INTO t(column_number_99) VALUES(9e999)")
+	if why, err := p.d1(t, id).Exportable(t.Context()); err != nil || why == "" {
+		t.Errorf("100 columns: %q, %v", why, err)
+	}
+}
+
+// TestAnUploadThatArrivesOtherwiseIsNotIngested answers an upload with another
+// checksum.
+func TestAnUploadThatArrivesOtherwiseIsNotIngested(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	d := p.d1(t, p.create("to", ""))
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the token went with the upload")
+		}
+		w.Header().Set("ETag", `"0123"`)
+		return true
+	})
+	sql := "CREATE TABLE t(x);"
+	err := d.Import(t.Context(), backup.Body{Size: int64(len(sql)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(sql)), nil }})
+	if firedrill.KindOf(err) != firedrill.KindUnavailable || !strings.Contains(err.Error(), "MD5") {
+		t.Errorf("%v", err)
+	}
+	if names, err := d.Ask(t.Context(), "SELECT name FROM sqlite_schema WHERE name = 't'"); err != nil || len(names) != 0 {
+		t.Errorf("%v, %v", names, err)
+	}
+}
