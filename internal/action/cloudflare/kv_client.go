@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -176,10 +177,32 @@ func (k *KV) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	req.Ids = append(req.Ids, ID{"kv-key", key}) // a key may look like an id
 	req.Raw, req.MaxBytes = true, maxKVValue
 	resp, err := k.c.Do(ctx, req)
-	if firedrill.KindOf(err) == firedrill.KindNotFound {
+	// Only the API itself can say that there is no such key. A 404 of something in
+	// front of it, or of a namespace that is gone, says nothing about the key.
+	if own := (*firedrill.Error)(nil); errors.As(err, &own) && own.Kind == firedrill.KindNotFound && own.Code == noSuchKey {
 		return nil, false, nil
 	}
-	return resp.Body, err == nil, err
+	if err == nil && noValue(resp) {
+		err = unreadable(req, "the answer is a web page or an error, not a value")
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return resp.Body, true, nil
+}
+
+// noSuchKey is the API's code for a key that is not there.
+const noSuchKey = 10009
+
+// noValue knows answers that claim success and cannot be a value as the API sends
+// it: a web page, and an envelope that says that it failed.
+func noValue(resp Response) bool {
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return false // nothing is said of it
+	}
+	var env envelope
+	return media == "text/html" || media == "application/json" && json.Unmarshal(resp.Body, &env) == nil && env.Success != nil && !*env.Success
 }
 
 // bulkAnswer is the answer to a bulk write or delete.
