@@ -1,15 +1,20 @@
 package backup
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
+
+	"firedrill"
 )
 
 // Key is a key as a list shows it.
@@ -169,6 +174,9 @@ type batch struct {
 type found struct {
 	entry Entry
 	state
+	// text is the digest of what a bulk read said of a value that is no text; nil:
+	// it said nothing.
+	text *[sha256.Size]byte
 }
 
 // state tells how far the reading of a key is.
@@ -224,26 +232,89 @@ func (b *batch) texts(ctx context.Context, src KVSource, from int) error {
 		}
 		for i, k := range keys {
 			f := &b.found[from+i]
-			text, ok := texts[k.Name]
-			f.entry, f.state = Entry{Key: k.Name, Expiration: k.Expiration, Metadata: k.Metadata}, noText
-			if ok {
-				f.entry.Expiration, f.entry.Metadata = text.Expiration, text.Metadata
-			}
-			if ok && !strings.ContainsRune(text.Value, utf8.RuneError) {
-				f.entry.Value, f.state = []byte(text.Value), read
+			f.entry, f.state, f.text = Entry{Key: k.Name, Expiration: k.Expiration, Metadata: k.Metadata}, noText, nil
+			if text, ok := texts[k.Name]; ok {
+				f.take(text)
 			}
 		}
 		return nil
 	}
 }
 
-func (f *found) get(ctx context.Context, src KVSource) error {
-	value, there, err := src.Get(ctx, f.entry.Key)
-	f.entry.Value, f.state = value, read
-	if !there {
-		f.state = gone
+// take takes what a bulk read says of a key.
+func (f *found) take(text Text) {
+	f.entry.Expiration, f.entry.Metadata = text.Expiration, text.Metadata
+	if strings.ContainsRune(text.Value, utf8.RuneError) {
+		sum := asText(text.Value)
+		f.text, f.state = &sum, noText
+		return
 	}
-	return err
+	f.entry.Value, f.state, f.text = []byte(text.Value), read, nil
+}
+
+// agreements is how often a raw value is read until two readings agree.
+const agreements = 4
+
+// get reads a raw value. An answer of raw bytes has nothing in it that tells it
+// from a page that something else put in its place, so it counts only when a
+// second reading agrees: that of the text, where there is one.
+func (f *found) get(ctx context.Context, src KVSource) error {
+	var before *[sha256.Size]byte // of the value as it was read raw the last time
+	for range agreements {
+		value, there, err := src.Get(ctx, f.entry.Key)
+		if err != nil {
+			return err
+		}
+		if !there {
+			f.entry.Value, f.state = nil, gone
+			return nil
+		}
+		if f.text == nil { // it was not carried as text; the same bytes again will do
+			sum := sha256.Sum256(value)
+			if before != nil && *before == sum {
+				f.entry.Value, f.state = value, read
+				return nil
+			}
+			before = &sum
+			continue
+		}
+		if asText(string(value)) == *f.text {
+			f.entry.Value, f.state, f.text = value, read, nil
+			return nil
+		}
+		texts, err := src.BulkGet(ctx, []string{f.entry.Key})
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return err
+		}
+		if f.text = nil; err == nil {
+			if text, ok := texts[f.entry.Key]; ok {
+				f.take(text)
+			}
+		}
+		if f.state == read {
+			return nil
+		}
+	}
+	return &firedrill.Error{Op: "read the namespace", Kind: firedrill.KindUnavailable, Target: "key " + quote(f.entry.Key),
+		Detail: fmt.Sprintf("%d readings of its value do not agree", agreements), Remedy: "repeat; if it comes again, see whether something writes it all the time, or answers in the API's place"}
+}
+
+// asText is a digest of bytes as a bulk read shows them: each byte that is not
+// UTF-8 becomes U+FFFD, or a run of them does. A mark of the byte order may be
+// left out.
+func asText(s string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	out := bufio.NewWriter(h)
+	last := rune(-1)
+	for _, r := range strings.TrimPrefix(s, "\ufeff") { // what is not UTF-8 comes as U+FFFD
+		if r != utf8.RuneError || last != utf8.RuneError {
+			_, _ = out.WriteRune(r) // a hash takes everything
+		}
+		last = r
+	}
+	_ = out.Flush()
+	h.Sum(sum[:0])
+	return sum
 }
 
 // visit hands on what was read, and reads what is still to be read.
