@@ -42,7 +42,10 @@ type Config struct {
 	// Guard may refuse a request before anything is sent. nil refuses nothing.
 	Guard func(Request) error
 	HTTP  *http.Client // nil: one of its own
-	Now   func() time.Time
+	// Patience is how long a request may stand still, on its way out, while its
+	// answer is awaited, or in the middle of the answer. 0: 2 minutes.
+	Patience time.Duration
+	Now      func() time.Time
 	// Sleep waits, or gives the context's error.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Trace is told about every exchange, without secrets. nil: nobody.
@@ -99,6 +102,9 @@ func New(cfg Config) (*Client, error) {
 	if pace == 0 && !local {
 		pace = 0.5
 	}
+	if c.cfg.Patience == 0 {
+		c.cfg.Patience = 2 * time.Minute
+	}
 	if c.cfg.Now == nil {
 		c.cfg.Now = time.Now
 	}
@@ -141,13 +147,12 @@ func withoutRedirects(h *http.Client) *http.Client {
 		*own = *h
 	} else {
 		own.Transport = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 120 * time.Second,
-			IdleConnTimeout:       30 * time.Second,
-			MaxIdleConnsPerHost:   8,
-			ForceAttemptHTTP2:     true,
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 10 * time.Second,
+			IdleConnTimeout:     30 * time.Second,
+			MaxIdleConnsPerHost: 8,
+			ForceAttemptHTTP2:   true,
 		}
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

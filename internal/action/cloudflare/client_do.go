@@ -97,8 +97,13 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 			c.cfg.Trace(Exchange{Op: req.Op, Method: req.Method, Path: req.Path, Status: status, Attempt: attempt, Took: c.cfg.Now().Sub(began), Err: err})
 		}
 	}()
+	patience, wctx := newWatchdog(ctx, c.cfg.Patience)
+	defer patience.end()
 	var connected atomic.Bool // until then nothing can have been sent
-	tctx := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	tctx := httptrace.WithClientTrace(wctx, &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true); patience.moved() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { patience.moved() },
+	})
 	address := c.base + req.Path
 	if len(req.Query) > 0 {
 		address += "?" + req.Query.Encode()
@@ -107,6 +112,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	if err != nil {
 		return Response{}, 0, err
 	}
+	content.moved = patience.moved
 	hreq, err := http.NewRequestWithContext(tctx, req.Method, address, content)
 	if err != nil {
 		return Response{}, 0, &firedrill.Error{Op: req.Op, Kind: firedrill.KindInternal, Target: req.Target, Detail: "the request cannot be formed: " + withoutAddress(err).Error()}
@@ -130,7 +136,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 		return Response{}, 0, broken
 	}
 	if err != nil {
-		return Response{}, 0, noAnswer(ctx, req, connected.Load(), withoutAddress(err))
+		return Response{}, 0, noAnswer(ctx, req, connected.Load(), patience.why(withoutAddress(err)))
 	}
 	defer func() { _ = hresp.Body.Close() }() // everything that counts was read by then
 	status = hresp.StatusCode
@@ -139,9 +145,11 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	if limit == 0 {
 		limit = MaxAnswer
 	}
+	patience.moved()
+	hresp.Body = moving{hresp.Body, patience.moved}
 	body, err := readBody(hresp, limit+1)
 	if err != nil {
-		return Response{}, 0, noAnswer(ctx, req, true, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), err))
+		return Response{}, 0, noAnswer(ctx, req, true, fmt.Errorf("the answer broke off after %d bytes: %w", len(body), patience.why(err)))
 	}
 	if int64(len(body)) > limit {
 		err := unreadable(req, fmt.Sprintf("the answer is larger than %d bytes", limit))
@@ -179,10 +187,13 @@ func (r Request) content() (*content, int64, error) {
 type content struct {
 	io.ReadCloser
 	broken atomic.Pointer[firedrill.Error]
+	moved  func() // is told of every piece that is taken
 }
 
 func (c *content) Read(to []byte) (int, error) {
+	c.moved()
 	n, err := c.ReadCloser.Read(to)
+	c.moved()
 	if own := (*firedrill.Error)(nil); errors.As(err, &own) {
 		c.broken.Store(own)
 	}
