@@ -44,6 +44,14 @@ func someKeys(n int) *memory {
 	return m
 }
 
+func recipients(keys ...*age.X25519Identity) []age.Recipient {
+	var to []age.Recipient
+	for _, k := range keys {
+		to = append(to, k.Recipient())
+	}
+	return to
+}
+
 func secret(t *testing.T) *age.X25519Identity {
 	t.Helper()
 	k, err := age.GenerateX25519Identity()

@@ -42,10 +42,21 @@ func OpenJournal(path, target string, mode Mode) (*Journal, error) {
 	case err != nil:
 		return nil, storage("restore", path, err)
 	}
-	if err := json.Unmarshal(data, &j.state); err != nil {
+	if j.state, err = decodeJournal(data); err != nil {
 		return nil, &firedrill.Error{Op: "restore", Kind: firedrill.KindCorrupt, Target: path, Err: err, Remedy: "remove the file: the restore then begins again"}
 	}
 	return j, nil
+}
+
+func decodeJournal(data []byte) (journalState, error) {
+	var s journalState
+	if err := json.Unmarshal(data, &s); err != nil {
+		return journalState{}, err
+	}
+	if s.Parts == nil {
+		return journalState{}, errors.New("it does not say which parts were written")
+	}
+	return s, nil
 }
 
 // of tells whether the journal is of a restore of this backup into this target.

@@ -85,7 +85,7 @@ func (b *Backup) RestoreKV(ctx context.Context, sink KVSink, o RestoreOptions) (
 	}
 	strangers, err := newSpool()
 	if err != nil {
-		return Restored{}, storage("restore", "the list of keys to delete", err)
+		return Restored{}, err
 	}
 	defer func() { err = errors.Join(err, strangers.Close()) }()
 	r := &restorer{b: b, sink: sink, o: o, expiring: map[string]bool{}, strangers: strangers}
@@ -169,8 +169,13 @@ func (r *restorer) compare(ctx context.Context) error {
 	}
 	r.empty = true
 	cursor := ""
+	var order order
 	for {
 		keys, following, err := r.sink.List(ctx, cursor)
+		if err == nil {
+			// A key that comes late would be taken for a stranger, and deleted.
+			err = order.check(keys)
+		}
 		if err != nil {
 			return err
 		}
@@ -213,6 +218,9 @@ func (r *restorer) compare(ctx context.Context) error {
 	r.out.Deleted = r.strangers.n
 	if failed != nil {
 		return failed
+	}
+	if err := r.strangers.full(); err != nil {
+		return err
 	}
 	return t.compare(r.b)
 }

@@ -127,19 +127,16 @@ func walk(ctx context.Context, src KVSource, now func() time.Time, cursor, after
 
 // list divides the list into batches.
 func list(ctx context.Context, src KVSource, cursor, after string, send func(*batch) error) error {
-	last := ""
+	var order order
 	for {
 		page := cursor
 		keys, next, err := src.List(ctx, cursor)
+		if err == nil {
+			// A list that repeats or goes back would store keys twice or miss some.
+			err = order.check(keys)
+		}
 		if err != nil {
 			return err
-		}
-		for i, k := range keys {
-			// A list that repeats or goes back would store keys twice or miss some.
-			if k.Name <= last && (i > 0 || last != "") {
-				return corrupt("the list of keys", "key "+quote(k.Name)+" comes after "+quote(last), "the namespace changed while it was listed: begin again")
-			}
-			last = k.Name
 		}
 		keys = slices.DeleteFunc(keys, func(k Key) bool { return k.Name <= after && after != "" })
 		for chunk := range slices.Chunk(keys, MaxBulkGet) {
@@ -155,6 +152,19 @@ func list(ctx context.Context, src KVSource, cursor, after string, send func(*ba
 		}
 		cursor = next
 	}
+}
+
+// order is how far a list has come: it has to go on.
+type order struct{ last string }
+
+func (o *order) check(keys []Key) error {
+	for _, k := range keys {
+		if k.Name == "" || k.Name <= o.last {
+			return corrupt("the list of keys", "key "+quote(k.Name)+" comes after "+quote(o.last), "the namespace changed while it was listed: begin again")
+		}
+		o.last = k.Name
+	}
+	return nil
 }
 
 // batch is some keys in the order of the list, on their way to being read.

@@ -263,18 +263,34 @@ func (r *blockReader) next() error {
 			return err
 		}
 		r.n++
-		r.rest = r.block[:n]
 	}
-	if err == nil {
-		return nil
+	// The last block is handed on when the whole was found right: whoever sends
+	// the part must not get to its end otherwise. Without blocks nothing else
+	// holds back a part that changed since it was checked.
+	if err != nil || r.bytes >= r.p.Bytes {
+		if wrong := r.end(); wrong != nil {
+			return wrong
+		}
 	}
-	if r.bytes != r.p.Bytes {
+	r.rest = r.block[:n]
+	if err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// end compares the whole.
+func (r *blockReader) end() error {
+	if r.bytes < r.p.Bytes {
 		return corrupt(r.b.name(r.p), fmt.Sprintf("at offset %d: the part ends, the manifest says %d bytes", r.bytes, r.p.Bytes), otherBackup)
+	}
+	if r.bytes > r.p.Bytes {
+		return corrupt(r.b.name(r.p), fmt.Sprintf("at offset %d: the part goes on, the manifest says %d bytes", r.p.Bytes, r.p.Bytes), otherBackup)
 	}
 	if hex.EncodeToString(r.whole.Sum(nil)) != r.p.SHA256 {
 		return corrupt(r.b.name(r.p), "the checksum of the part is not the manifest's", otherBackup)
 	}
-	return io.EOF
+	return nil
 }
 
 func (r *blockReader) compare(from int64, block []byte) error {
