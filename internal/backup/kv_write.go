@@ -39,7 +39,12 @@ func WriteKV(ctx context.Context, src KVSource, place Place, o WriteOptions) (Ma
 	if o.MaxPartBytes == 0 {
 		o.MaxPartBytes = MaxPartBytes
 	}
-	p, err := begin(ctx, place, Manifest{Format: Format, Version: Version, Kind: KindKV, Source: o.Source, Encoding: o.Seal.encoding(), Started: o.Now().UTC(), Tool: o.Tool, Parts: []Part{}})
+	fresh := Manifest{Format: Format, Version: Version, Kind: KindKV, Source: o.Source, Encoding: o.Seal.encoding(), Started: o.Now().UTC(), Tool: o.Tool, Parts: []Part{}}
+	m, done, err := finished(ctx, place, fresh)
+	if err != nil || done && (m.Rechecked != nil || !o.Recheck) {
+		return m, err
+	}
+	p, err := begin(ctx, place, fresh)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -50,13 +55,16 @@ func WriteKV(ctx context.Context, src KVSource, place Place, o WriteOptions) (Ma
 	if err := w.finish(); err != nil {
 		return Manifest{}, err
 	}
-	m := w.p.Manifest
+	m = w.p.Manifest
 	if o.Recheck {
 		if err := recheck(ctx, src, place, &m, o); err != nil {
 			return Manifest{}, err
 		}
 	}
 	m.Finished = o.Now().UTC()
+	if err := tidy(ctx, place, m); err != nil {
+		return Manifest{}, err
+	}
 	return m, complete(ctx, place, m)
 }
 

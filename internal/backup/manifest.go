@@ -2,6 +2,8 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,6 +183,9 @@ func decodeManifest(data []byte, target string) (Manifest, error) {
 		if p.Bytes < 0 || p.ContentBytes < 0 || p.Keys < 0 || p.Rows < 0 || len(p.Blocks) > 0 && int64(len(p.Blocks)) != (p.Bytes+blockBytes-1)/blockBytes {
 			return Manifest{}, corrupt(target, fmt.Sprintf("what it says of the part %s cannot be", p.File), otherBackup)
 		}
+		if m.Encoding != (Encoding{}) && p.ContentSHA256 == "" {
+			return Manifest{}, corrupt(target, fmt.Sprintf("it does not say what the part %s holds when its encoding is undone", p.File), otherBackup)
+		}
 	}
 	for _, k := range m.Vanished {
 		m.note(k, Vanished)
@@ -231,47 +236,160 @@ type progress struct {
 	Last string `json:"last,omitempty"`
 }
 
+// noted is progress as it is stored. The checksum is of its meaning. A place that
+// is not where the writing stopped would be gone on from without anything to
+// notice it by: keys in between would be missing in a backup that verifies.
+type noted struct {
+	plainProgress
+	SHA256 string `json:"sha256"`
+}
+
+type plainProgress progress
+
+func (p plainProgress) sum() (string, error) {
+	data, err := json.Marshal(p)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), err
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p progress) MarshalJSON() ([]byte, error) {
+	sum, err := plainProgress(p).sum()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(noted{plainProgress(p), sum})
+}
+
+// UnmarshalJSON implements json.Unmarshaler, and refuses what is not as it was
+// written.
+func (p *progress) UnmarshalJSON(data []byte) error {
+	var n noted
+	if err := json.Unmarshal(data, &n); err != nil {
+		return err
+	}
+	sum, err := n.sum()
+	if err == nil && sum != n.SHA256 {
+		err = errors.New("its checksum is not the one it names")
+	}
+	*p = progress(n.plainProgress)
+	return err
+}
+
 // begin takes a place for a backup: an empty one, or one in which this backup was
 // cut off. Parts that were complete are kept if they are as they were written.
 func begin(ctx context.Context, place Place, fresh Manifest) (progress, error) {
 	p := progress{Manifest: fresh}
-	refuse := func(detail string) (progress, error) {
-		return p, &firedrill.Error{Op: "write the backup", Kind: firedrill.KindConflict, Target: place.String(), Detail: detail, Remedy: "name another folder"}
-	}
 	names, err := place.Names(ctx)
 	if err != nil {
 		return p, storage("write the backup", place.String(), err)
 	}
 	switch {
 	case slices.Contains(names, ManifestName):
-		return refuse("there is a complete backup in it")
+		return p, refuse(place, "there is a complete backup in it")
 	case len(names) == 0:
 		return p, writeJSON(ctx, place, progressName, p)
 	case !slices.Contains(names, progressName):
-		return refuse("it is not empty")
+		return p, refuse(place, "it is not empty")
 	}
+	old, err := readProgress(ctx, place)
+	if err != nil {
+		return p, err
+	}
+	if err := old.Manifest.same(place, fresh); err != nil {
+		return p, err
+	}
+	return old, old.Manifest.whole(ctx, place)
+}
+
+// refuse is the error of a place that is not for this backup.
+func refuse(place Place, detail string) error {
+	return &firedrill.Error{Op: "write the backup", Kind: firedrill.KindConflict, Target: place.String(), Detail: detail, Remedy: "name another folder"}
+}
+
+func readProgress(ctx context.Context, place Place) (progress, error) {
 	data, err := readAll(ctx, place, progressName)
 	if err != nil {
-		return p, storage("write the backup", place.String(), err)
+		return progress{}, storage("write the backup", place.String(), err)
 	}
-	var old progress
-	if err := json.Unmarshal(data, &old); err != nil || old.Manifest.Version != Version {
-		return refuse("what was begun in it cannot be read")
+	var p progress
+	if err := json.Unmarshal(data, &p); err != nil || p.Manifest.Version != Version {
+		return progress{}, refuse(place, "what was begun in it cannot be read")
 	}
-	m := old.Manifest
-	if m.Source != fresh.Source || m.Kind != fresh.Kind {
-		return refuse("a backup of something else was begun in it: " + m.Source.Title)
+	return p, nil
+}
+
+// same refuses to go on with a backup of something else, or one that is stored in
+// another way.
+func (m Manifest) same(place Place, fresh Manifest) error {
+	switch {
+	case m.Source != fresh.Source || m.Kind != fresh.Kind:
+		return refuse(place, "a backup of something else was begun in it: "+m.Source.Title)
+	case m.Encoding != fresh.Encoding:
+		return refuse(place, "a backup was begun in it that is stored in another way (compression, encryption)")
 	}
-	if m.Encoding != fresh.Encoding {
-		return refuse("a backup was begun in it that is stored in another way (compression, encryption)")
-	}
+	return nil
+}
+
+// whole tells whether the parts that were written are still as they were.
+func (m Manifest) whole(ctx context.Context, place Place) error {
 	begun := &Backup{Place: place, Manifest: m}
 	for _, part := range m.Parts {
-		if err := begun.checkWhole(ctx, part); err != nil {
-			return p, err
+		err := begun.checkWhole(ctx, part)
+		if firedrill.KindOf(err) == firedrill.KindCorrupt {
+			return &firedrill.Error{Op: "write the backup", Kind: firedrill.KindCorrupt, Target: begun.name(part), Detail: "what was begun is damaged", Err: err, Remedy: "begin again in another folder"}
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return old, nil
+	return nil
+}
+
+// finished looks for a backup that was cut off between its manifest and the end:
+// it is complete but for the note of its progress, and the same command ends it.
+func finished(ctx context.Context, place Place, fresh Manifest) (Manifest, bool, error) {
+	names, err := place.Names(ctx)
+	if err != nil {
+		return Manifest{}, false, storage("write the backup", place.String(), err)
+	}
+	if !slices.Contains(names, ManifestName) || !slices.Contains(names, progressName) {
+		return Manifest{}, false, nil
+	}
+	b, err := Open(ctx, place)
+	if err == nil {
+		err = b.Manifest.same(place, fresh)
+	}
+	if err == nil {
+		err = b.Manifest.whole(ctx, place)
+	}
+	if err != nil {
+		return Manifest{}, false, err
+	}
+	if err := place.Remove(ctx, progressName); err != nil {
+		return Manifest{}, false, storage("write the backup", place.String(), err)
+	}
+	return b.Manifest, true, nil
+}
+
+// tidy removes parts that were written and never counted, because the writing was
+// cut off in between and then came to an end without them. Whoever takes the files
+// of a backup as they are must not find what is not in it.
+func tidy(ctx context.Context, place Place, m Manifest) error {
+	names, err := place.Names(ctx)
+	if err != nil {
+		return storage("write the backup", place.String(), err)
+	}
+	for _, name := range names {
+		counted := slices.ContainsFunc(m.Parts, func(p Part) bool { return p.File == name })
+		if counted || !strings.HasPrefix(name, m.Kind+"-") {
+			continue
+		}
+		if err := place.Remove(ctx, name); err != nil {
+			return storage("write the backup", place.String()+"/"+name, err)
+		}
+	}
+	return nil
 }
 
 // complete writes the manifest: from then on there is a backup.
