@@ -236,10 +236,10 @@ type progress struct {
 	Last string `json:"last,omitempty"`
 }
 
-// noted is progress as it is stored. The checksum is of its meaning. A place that
+// storedProgress is progress as it is stored. The checksum is of its meaning. A place that
 // is not where the writing stopped would be gone on from without anything to
 // notice it by: keys in between would be missing in a backup that verifies.
-type noted struct {
+type storedProgress struct {
 	plainProgress
 	SHA256 string `json:"sha256"`
 }
@@ -258,13 +258,13 @@ func (p progress) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(noted{plainProgress(p), sum})
+	return json.Marshal(storedProgress{plainProgress(p), sum})
 }
 
 // UnmarshalJSON implements json.Unmarshaler, and refuses what is not as it was
 // written.
 func (p *progress) UnmarshalJSON(data []byte) error {
-	var n noted
+	var n storedProgress
 	if err := json.Unmarshal(data, &n); err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 			c.cfg.Trace(Exchange{Op: req.Op, Method: req.Method, Path: req.Path, Status: status, Attempt: attempt, Took: c.cfg.Now().Sub(began), Err: err})
 		}
 	}()
-	patience, wctx := newWatchdog(ctx, c.cfg.Patience)
+	patience, wctx := newWatchdog(ctx, max(req.Patience, c.cfg.Patience))
 	defer patience.end()
 	var connected atomic.Bool // until then nothing can have been sent
 	tctx := httptrace.WithClientTrace(wctx, &httptrace.ClientTrace{

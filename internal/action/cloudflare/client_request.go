@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"firedrill"
 )
@@ -48,6 +49,9 @@ type Request struct {
 	Raw bool
 	// MaxBytes bounds the answer; 0: [MaxAnswer].
 	MaxBytes int64
+	// Patience is how long the request may stand still where that is longer than
+	// the client's: for calls that the platform answers only when they are done.
+	Patience time.Duration
 	// Notify is told why a request waits. nil: nobody.
 	Notify func(text string)
 }

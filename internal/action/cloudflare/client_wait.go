@@ -45,6 +45,9 @@ func (w *watchdog) moved() {
 func (w *watchdog) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.timer == nil {
+		return
+	}
 	w.timer.Stop()
 	w.timer = nil
 	w.cancel(nil)

@@ -23,6 +23,8 @@ const (
 	firstPoll       = 250 * time.Millisecond
 	lastPoll        = 5 * time.Second
 	longestTransfer = 2 * time.Hour
+	// transferPatience is for a platform that imports or exports while it answers.
+	transferPatience = 30 * time.Minute
 )
 
 // transfer is what an import or an export answers.
@@ -74,7 +76,7 @@ func (t transfer) failed(req Request) error {
 // transfer sends one request of an import or export.
 func (d *D1) transfer(ctx context.Context, way string, reads, safe bool, body map[string]any) (transfer, Request, error) {
 	req := d.d.request(d.op, http.MethodPost, way)
-	req.Reads, req.Safe = reads, safe
+	req.Reads, req.Safe, req.Patience = reads, safe, transferPatience
 	var t transfer
 	var err error
 	if req.Body, err = json.Marshal(body); err != nil {
@@ -177,8 +179,14 @@ func (d *D1) signed(ctx context.Context, method, address string, body io.Reader)
 
 // download reads an export. It is known to be whole when the reading ends with
 // io.EOF.
-func (d *D1) download(ctx context.Context, address string) (io.ReadCloser, error) {
-	hreq, err := d.signed(ctx, http.MethodGet, address, nil)
+func (d *D1) download(ctx context.Context, address string) (_ io.ReadCloser, err error) {
+	patience, wctx := newWatchdog(ctx, d.d.c.cfg.Patience)
+	defer func() {
+		if err != nil {
+			patience.end()
+		}
+	}()
+	hreq, err := d.signed(wctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +194,7 @@ func (d *D1) download(ctx context.Context, address string) (io.ReadCloser, error
 	req := Request{Op: d.op, Target: "the export of database " + d.Name, Method: http.MethodGet}
 	resp, err := d.d.c.http.Do(hreq)
 	if err != nil {
-		return nil, noAnswer(ctx, req, true, withoutAddress(err))
+		return nil, noAnswer(ctx, req, true, patience.why(withoutAddress(err)))
 	}
 	wrong := func(kind firedrill.Kind, detail string) error {
 		return errors.Join(&firedrill.Error{Op: d.op, Kind: kind, Target: req.Target, Detail: detail, Remedy: remedy(kind)}, resp.Body.Close())
@@ -199,20 +207,26 @@ func (d *D1) download(ctx context.Context, address string) (io.ReadCloser, error
 	case resp.ContentLength < 0 && resp.ProtoMajor < 2 && len(resp.TransferEncoding) == 0:
 		return nil, wrong(firedrill.KindUnavailable, "the download does not say where it ends")
 	}
-	return &downloading{ReadCloser: resp.Body, ctx: ctx, req: req}, nil
+	return &downloading{ReadCloser: moving{resp.Body, patience.moved}, ctx: ctx, req: req, patience: patience}, nil
 }
 
 // downloading says in our words why a download ended.
 type downloading struct {
 	io.ReadCloser
-	ctx context.Context
-	req Request
+	ctx      context.Context
+	req      Request
+	patience *watchdog
+}
+
+func (r *downloading) Close() error {
+	r.patience.end()
+	return r.ReadCloser.Close()
 }
 
 func (r *downloading) Read(to []byte) (int, error) {
 	n, err := r.ReadCloser.Read(to)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = noAnswer(r.ctx, r.req, true, fmt.Errorf("the download broke off: %w", withoutAddress(err)))
+		err = noAnswer(r.ctx, r.req, true, fmt.Errorf("the download broke off: %w", r.patience.why(withoutAddress(err))))
 	}
 	return n, err
 }
@@ -313,8 +327,10 @@ func (d *D1) uploadOnce(ctx context.Context, address, etag string, body backup.B
 	if err != nil {
 		return err
 	}
-	from := &content{ReadCloser: in}
-	hreq, err := d.signed(ctx, http.MethodPut, address, from)
+	patience, wctx := newWatchdog(ctx, d.d.c.cfg.Patience)
+	defer patience.end()
+	from := &content{ReadCloser: in, moved: patience.moved}
+	hreq, err := d.signed(wctx, http.MethodPut, address, from)
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}
@@ -329,7 +345,7 @@ func (d *D1) uploadOnce(ctx context.Context, address, etag string, body backup.B
 		return broken
 	}
 	if err != nil {
-		return noAnswer(ctx, req, true, withoutAddress(err))
+		return noAnswer(ctx, req, true, patience.why(withoutAddress(err)))
 	}
 	_, cerr := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	cerr = errors.Join(cerr, resp.Body.Close())
