@@ -32,7 +32,7 @@ func needed(share, confidence float64) int64 {
 
 func (p *pack) prove() firedrill.Action {
 	const name = "http.prove"
-	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Timeout: 5 * time.Minute,
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Timeout: 20 * time.Minute,
 		Doc: "Prove by behaviour that a service answers as before, also where several versions share the traffic: so many right answers in a row, each on a connection of its own, that a share of wrong ones is excluded with a stated confidence."},
 		func(ctx context.Context, call firedrill.Call, in proveIn) (action.Result[proveOut], error) {
 			var res action.Result[proveOut]
