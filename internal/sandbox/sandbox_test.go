@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,13 +227,21 @@ func TestAKillLosesNothingAcknowledged(t *testing.T) {
 			acknowledged = n
 		}
 		var killer sync.WaitGroup
-		killer.Go(func() { time.Sleep(time.Duration(150+70*round) * time.Millisecond); kill() })
+		var written atomic.Int64 // of this round: on a busy machine the kill waits for some
+		killer.Go(func() {
+			time.Sleep(time.Duration(150+70*round) * time.Millisecond)
+			for waited := 0; written.Load() < 15 && waited < 3000; waited++ {
+				time.Sleep(10 * time.Millisecond)
+			}
+			kill()
+		})
 		for {
 			r, err := call(e, e.Token, "POST", db+"/query", fmt.Sprintf(`{"sql":"INSERT INTO t VALUES (%d, hex(randomblob(300)))"}`, acknowledged+1))
 			if err != nil || !r.Success {
 				break
 			}
 			acknowledged++
+			written.Add(1)
 			if acknowledged%7 == 0 {
 				if r, err := call(e, e.Token, "GET", db+"/time_travel/bookmark", ""); err == nil && r.Success {
 					var b struct{ Bookmark string }
