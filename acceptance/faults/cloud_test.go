@@ -270,11 +270,10 @@ func complete(ctx context.Context, place backup.Place, want map[string]entry) er
 // halfWritten fails if a place that holds no complete backup could be taken for
 // one.
 func halfWritten(ctx context.Context, place backup.Place) error {
-	b, err := backup.Open(ctx, place)
-	if err != nil {
-		return nil
+	if b, err := backup.Open(ctx, place); err == nil {
+		return fmt.Errorf("it holds a manifest, and verifying it says: %w", b.Verify(ctx))
 	}
-	return fmt.Errorf("it holds a manifest, and verifying it says: %v", b.Verify(ctx))
+	return nil
 }
 
 // folder names a folder that is not there yet.

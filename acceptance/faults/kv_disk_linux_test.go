@@ -27,7 +27,7 @@ func fill(t *testing.T, dir string, free int64) (filler string) {
 	if err := syscall.Statfs(dir, &stat); err != nil {
 		t.Fatal(err)
 	}
-	size := int64(stat.Bavail)*int64(stat.Bsize) - free
+	size := int64(stat.Bavail)*stat.Bsize - free
 	f, err := os.Create(filler)
 	if err == nil {
 		_, err = f.Write(make([]byte, max(0, size)))
@@ -41,7 +41,7 @@ func fill(t *testing.T, dir string, free int64) (filler string) {
 // full is what an error has to be of a disk that is full.
 func full(err error) error {
 	if firedrill.KindOf(err) != firedrill.KindStorage || !errors.Is(err, syscall.ENOSPC) || firedrill.RemedyOf(err) == "" {
-		return fmt.Errorf("it says %v of kind %s, remedy %q", err, firedrill.KindOf(err), firedrill.RemedyOf(err))
+		return fmt.Errorf("it says %w of kind %s, remedy %q", err, firedrill.KindOf(err), firedrill.RemedyOf(err))
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func TestAManifestThatDoesNotFitIsWrittenLater(t *testing.T) {
 	if err := errors.Join(full(err), halfWritten(t.Context(), place.Folder)); err != nil {
 		t.Fatal(err)
 	}
-	if left := unfinished(t, place.Folder.String()); left != "" {
+	if left := unfinished(t, place.String()); left != "" {
 		t.Errorf("%s is left half written", left)
 	}
 	// Nothing changes as long as it is full.

@@ -158,7 +158,8 @@ func (b *Backup) Check(ctx context.Context, src KVSource, o RestoreOptions) (com
 	var first *KeyDifference
 	var d Difference
 	err = b.compareKV(ctx, src, CompareOptions{Now: o.Now}, func(k KeyDifference) {
-		if first == nil && !(k.Stranger && o.Mode == ModeMerge) {
+		allowed := k.Stranger && o.Mode == ModeMerge
+		if first == nil && !allowed {
 			first = &k
 		}
 	}, &d)

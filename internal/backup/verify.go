@@ -121,7 +121,7 @@ func readPairs(r io.Reader, p Part, visit func(Entry) error) error {
 	at := func(n int, offset int64, err error) error {
 		var syntax *json.SyntaxError
 		var shape *json.UnmarshalTypeError
-		if errors.As(err, &syntax) || errors.As(err, &shape) || err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.As(err, &syntax) || errors.As(err, &shape) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("pair %d at offset %d: %w", n, offset, err)
 		}
 		return err
@@ -154,7 +154,7 @@ func readPairs(r io.Reader, p Part, visit func(Entry) error) error {
 		}
 		return at(n, dec.InputOffset(), err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("something follows the array")
 		}

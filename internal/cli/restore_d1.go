@@ -24,9 +24,9 @@ func (a *app) restoreD1(ctx context.Context, b *backup.Backup, site site, o rest
 			progress(firedrill.Progress{Text: "rows written", Done: done, Total: total})
 		}}
 	db, err := site.database(ctx, "restore", o.into, tell)
-	missing := firedrill.KindOf(err) == firedrill.KindNotFound
 	name := site.name(o.into)
-	if err != nil && !(missing && name != "") {
+	missing := firedrill.KindOf(err) == firedrill.KindNotFound && name != ""
+	if err != nil && !missing {
 		return fail(err)
 	}
 	want := backup.RestoredD1{Tables: len(b.Manifest.Database.Tables), Rows: b.Manifest.Database.Rows}
