@@ -167,6 +167,7 @@ func (f *killingFile) Close() error { return f.p.step(f.File.Close) }
 type process struct {
 	cmd    *exec.Cmd
 	output bytes.Buffer
+	alive  chan struct{} // closed when it has started
 	dead   chan struct{} // closed when it has ended
 	err    error         // valid then
 }
@@ -178,7 +179,7 @@ func command(t testing.TB, o order) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0]), dead: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(t.Context(), os.Args[0]), alive: make(chan struct{}), dead: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), childOrder+"="+string(text))
 	if o.Temp != "" {
 		p.cmd.Env = append(p.cmd.Env, "TMPDIR="+o.Temp)
@@ -193,12 +194,14 @@ func (p *process) run(t testing.TB) {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	close(p.alive)
 	p.err = p.cmd.Wait()
 	close(p.dead)
 }
 
 // kill kills it and returns when it is dead.
 func (p *process) kill() {
+	<-p.alive
 	_ = p.cmd.Process.Kill() // it may be dead
 	<-p.dead
 }

@@ -271,7 +271,7 @@ func complete(ctx context.Context, place backup.Place, want map[string]entry) er
 // one.
 func halfWritten(ctx context.Context, place backup.Place) error {
 	if b, err := backup.Open(ctx, place); err == nil {
-		return fmt.Errorf("it holds a manifest, and verifying it says: %w", b.Verify(ctx))
+		return fmt.Errorf("it holds a manifest, and verifying it says: %s", fmt.Sprint(b.Verify(ctx)))
 	}
 	return nil
 }
