@@ -107,7 +107,7 @@ func TestABackupThatIsKilledAnywhereIsGoneOnWith(t *testing.T) {
 	requests := g.use(nil, 0, false)
 	root := t.TempDir()
 	killed := 0
-	for i, m := range moments(t, requests, steps, 10) {
+	for i, m := range moments(t, requests, steps, 6) {
 		o := order{Do: "backup", Target: c.target(g.URL, id), Place: location{Folder: filepath.Join(root, fmt.Sprint(i))}}
 		place, _, _ := o.Place.open() // a folder never fails
 		child := execute(t, g, o, m)
@@ -170,7 +170,7 @@ func TestARestoreThatIsKilledAnywhereIsGoneOnWith(t *testing.T) {
 	}
 	requests := g.use(nil, 0, false)
 	killed, noted := 0, 0
-	for _, m := range moments(t, requests, 0, 10) {
+	for _, m := range moments(t, requests, 0, 6) {
 		c.damage(id, want)
 		child := execute(t, g, o, m)
 		if !child.killed(t) {
@@ -212,7 +212,7 @@ func TestABackupIntoABucketThatIsKilledAnywhereIsGoneOnWith(t *testing.T) {
 	steps := stepsOf(t, o)
 	requests := g.use(nil, 0, false)
 	killed := 0
-	for i, m := range moments(t, requests, steps, 5) {
+	for i, m := range moments(t, requests, steps, 4) {
 		prefix := fmt.Sprint("run-", i)
 		o.Place = at(prefix, g.URL)
 		direct, end, err := at(prefix, s.Endpoint).open()
@@ -283,7 +283,7 @@ func TestTheCommandsThemselvesAreKilled(t *testing.T) {
 			t.Fatalf("backup, %s: %v", m, err)
 		}
 	}
-	for _, m := range moments(t, forRestore, 0, 4) {
+	for _, m := range moments(t, forRestore, 0, 3) {
 		c.damage(id, want)
 		if child := execute(t, g, restores, m); !child.killed(t) {
 			t.Fatalf("restore, %s: it was not killed: %v\n%s", m, child.err, &child.output)

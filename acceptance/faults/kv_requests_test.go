@@ -88,7 +88,7 @@ func TestEveryRequestOfABackupMayGoWrong(t *testing.T) {
 	id := c.filled("cache", want)
 	proxy := faultproxy.Start(t, c.API)
 	requests := count(t, proxy, func() error { return c.target(proxy.URL, id).backUp(t.Context(), backup.Folder(folder(t))) })
-	all := points(t, requests, 24)
+	all := points(t, requests, 12)
 	t.Run("points", func(t *testing.T) {
 		for lane := range lanes {
 			t.Run(fmt.Sprint(lane), func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestEveryRequestOfARestoreMayGoWrong(t *testing.T) {
 		_, err := c.target(proxy.URL, id).restore(t.Context(), place, filepath.Join(t.TempDir(), "journal"))
 		return err
 	})
-	all := points(t, requests, 24)
+	all := points(t, requests, 12)
 	for lane := range lanes {
 		t.Run(fmt.Sprint(lane), func(t *testing.T) {
 			t.Parallel()
