@@ -1,5 +1,6 @@
 // Package observe holds the long-lived observers that a step starts and
-// another stops: watches that probe targets all through a drill.
+// another stops: watches that probe targets all through a drill, and sentinels
+// that make numbered writes.
 //
 // An observer must not distort what it measures: each target has at most one
 // request in flight, and a target that stalls does not delay the others.

@@ -26,13 +26,13 @@ func (r sentinelRows) create(ctx context.Context) error {
 	return err
 }
 
-func (r sentinelRows) write(ctx context.Context, n int64) error {
+func (r sentinelRows) Write(ctx context.Context, n int64) error {
 	_, err := r.d.run(ctx, r.op, false, statement(fmt.Sprintf("INSERT INTO %s (n) VALUES (%d)", quoted(sentinelTable), n)))
 	return err
 }
 
-// survivors reads the whole table; a database shows its writes at once.
-func (r sentinelRows) survivors(ctx context.Context, _ []int64) (map[int64]bool, error) {
+// Survivors reads the whole table; a database shows its writes at once.
+func (r sentinelRows) Survivors(ctx context.Context, _ []int64) (map[int64]bool, error) {
 	out := map[int64]bool{}
 	after := int64(0)
 	for {
@@ -95,7 +95,7 @@ func (p *pack) d1SentinelPause() firedrill.Action {
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
-			return action.Result[struct{}]{}, s.pause(ctx)
+			return action.Result[struct{}]{}, s.Pause(ctx)
 		})
 }
 
@@ -108,7 +108,7 @@ func (p *pack) d1SentinelResume() firedrill.Action {
 			if err != nil {
 				return action.Result[struct{}]{}, err
 			}
-			return action.Result[struct{}]{}, s.resume(ctx)
+			return action.Result[struct{}]{}, s.Resume(ctx)
 		})
 }
 

@@ -51,9 +51,9 @@ func (s sentinelKeys) number(key string) (int64, error) {
 	return n, nil
 }
 
-// write stores a number by a single put, as an application would. It is not
+// Write stores a number by a single put, as an application would. It is not
 // repeated: an acknowledgement is one, or there is none.
-func (s sentinelKeys) write(ctx context.Context, n int64) error {
+func (s sentinelKeys) Write(ctx context.Context, n int64) error {
 	key := s.key(n)
 	req := s.ns.request(s.op, http.MethodPut, "values", key)
 	req.Ids = append(req.Ids, ID{"kv-key", key})
@@ -62,12 +62,12 @@ func (s sentinelKeys) write(ctx context.Context, n int64) error {
 	return err
 }
 
-// survivors finds the numbers by two ways that must agree: the list of keys,
+// Survivors finds the numbers by two ways that must agree: the list of keys,
 // and the values under them. A list may hide a key that is there, and show one
 // that is gone, until the settle window is over: on the platform it is waited
 // for first. Where both ways still disagree after a further window, nothing
 // is known.
-func (s sentinelKeys) survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error) {
+func (s sentinelKeys) Survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error) {
 	if !s.ns.c.local {
 		s.tell(firedrill.Progress{Text: "waiting until writes and deletions have to be visible"})
 		if err := s.ns.c.Sleep(ctx, s.settle); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"firedrill"
+	"firedrill/internal/observe"
 	kvsandbox "firedrill/internal/sandbox/kv"
 )
 
@@ -58,7 +59,7 @@ func (w *watchman) more(n int) {
 	w.t.Helper()
 	o, _ := w.hands.Get("sentinel")
 	for range n {
-		if err := o.(*sentinel).resume(context.Background()); err != nil {
+		if err := o.(*observe.Sentinel).Resume(context.Background()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -223,13 +224,13 @@ func TestWhatWasWrittenIsLookedForOnlyOnceItMustBeVisible(t *testing.T) {
 	w.more(1)
 	o, _ := w.hands.Get("sentinel")
 	o.Stop()
-	s := o.(*sentinel)
-	keys := s.place.(sentinelKeys)
+	s := o.(*observe.Sentinel)
+	keys := s.Place().(sentinelKeys)
 	keys.settle, keys.ns.c.local = 90*time.Second, false
 	w.b.mu.Lock()
 	w.b.slept = nil
 	w.b.mu.Unlock()
-	if _, err := keys.survivors(context.Background(), s.acknowledged()); err != nil {
+	if _, err := keys.Survivors(context.Background(), s.Acknowledged()); err != nil {
 		t.Fatal(err)
 	}
 	w.b.mu.Lock()

@@ -7,6 +7,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/observe"
 )
 
 // The actions of all sentinels: each kind of place brings its own names,
@@ -38,7 +39,7 @@ func sentinelPace(op string, everyMS int64, c *Client) (time.Duration, error) {
 
 // startSentinel starts one, or takes up what a process before this one began,
 // and waits for its first acknowledged write.
-func startSentinel(ctx context.Context, op string, call firedrill.Call, name string, every time.Duration, place numbered) (action.Result[sentinelOut], error) {
+func startSentinel(ctx context.Context, op string, call firedrill.Call, name string, every time.Duration, place observe.Numbered) (action.Result[sentinelOut], error) {
 	var res action.Result[sentinelOut]
 	if name == "" {
 		name = "sentinel"
@@ -50,7 +51,7 @@ func startSentinel(ctx context.Context, op string, call firedrill.Call, name str
 	if err := makeDir(call); err != nil {
 		return res, err
 	}
-	s, err := newSentinel(op, place, path, every, call.Now)
+	s, err := observe.NewSentinel(op, place, path, every, call.Now)
 	if err != nil {
 		return res, err
 	}
@@ -59,13 +60,13 @@ func startSentinel(ctx context.Context, op string, call firedrill.Call, name str
 		return res, err
 	}
 	res.Out.Sentinel = name
-	if s.wasPaused() {
+	if s.WasPaused() {
 		res.Summary = "taken up as it was: paused"
 		return res, nil
 	}
 	first, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := s.resume(first); err != nil {
+	if err := s.Resume(first); err != nil {
 		s.Stop()
 		return res, err
 	}
@@ -76,7 +77,7 @@ func startSentinel(ctx context.Context, op string, call firedrill.Call, name str
 // findSentinel gives a running sentinel of this process. When a run is taken
 // up, observers are started again beside the calls that need them, so it waits
 // a while for one to come.
-func (p *pack) findSentinel(ctx context.Context, op string, call firedrill.Call, name string) (*sentinel, error) {
+func (p *pack) findSentinel(ctx context.Context, op string, call firedrill.Call, name string) (*observe.Sentinel, error) {
 	c, err := p.client(call)
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func (p *pack) findSentinel(ctx context.Context, op string, call firedrill.Call,
 	const pause, patience = 50 * time.Millisecond, 15 * time.Second
 	for waited := time.Duration(0); ; waited += pause {
 		o, ok := call.Observers.Get(name)
-		if s, is := o.(*sentinel); ok && is {
+		if s, is := o.(*observe.Sentinel); ok && is {
 			return s, nil
 		}
 		if waited < patience && c.Sleep(ctx, pause) == nil {
@@ -95,18 +96,18 @@ func (p *pack) findSentinel(ctx context.Context, op string, call firedrill.Call,
 }
 
 // stopSentinel stops one and reads which of its writes are there.
-func (p *pack) stopSentinel(ctx context.Context, op string, call firedrill.Call, name string, place numbered) (action.Result[sentinelStopOut], error) {
+func (p *pack) stopSentinel(ctx context.Context, op string, call firedrill.Call, name string, place observe.Numbered) (action.Result[sentinelStopOut], error) {
 	var res action.Result[sentinelStopOut]
 	s, err := p.findSentinel(ctx, op, call, name)
 	if err != nil {
 		return res, err
 	}
 	s.Stop()
-	survivors, err := place.survivors(ctx, s.acknowledged())
+	survivors, err := place.Survivors(ctx, s.Acknowledged())
 	if err != nil {
 		return res, err
 	}
-	o := s.observation(name, survivors)
+	o := s.Observation(name, survivors)
 	for _, a := range o.Acks {
 		if a.Lost {
 			res.Out.Lost++
@@ -132,8 +133,8 @@ func endSentinel(call firedrill.Call) (last int64) {
 		return 0
 	}
 	o.Stop()
-	if s, is := o.(*sentinel); is {
-		last = s.last()
+	if s, is := o.(*observe.Sentinel); is {
+		last = s.Last()
 	}
 	return last
 }

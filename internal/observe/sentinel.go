@@ -1,4 +1,4 @@
-package cloudflare
+package observe
 
 import (
 	"bufio"
@@ -14,27 +14,28 @@ import (
 	"firedrill"
 )
 
-// numbered is a place that takes numbered writes: all that a sentinel has to
-// know of a database or a namespace.
-type numbered interface {
-	// write stores a number. No error means that it was acknowledged.
-	write(ctx context.Context, n int64) error
-	// survivors gives the numbers that are there. acknowledged are those that
+// Numbered is a place that takes numbered writes: all that a sentinel has to
+// know of a database, a namespace or an application.
+type Numbered interface {
+	// Write stores a number. No error means that it was acknowledged.
+	Write(ctx context.Context, n int64) error
+	// Survivors gives the numbers that are there. acknowledged are those that
 	// should be: a place that shows its writes late looks again for them.
-	survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error)
+	Survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error)
 	// String names the place, for errors.
 	String() string
 }
 
-// sentinel makes numbered writes, one after the other, and notes which were
+// Sentinel makes numbered writes, one after the other, and notes which were
 // acknowledged and when. What is missing after a recovery is the loss. The
 // numbers are given here and not by the place.
 //
 // The notes are kept in a file as well, so that a process that takes the run
-// up after a crash goes on with the next number.
-type sentinel struct {
+// up after a crash goes on with the next number. It implements
+// [firedrill.Observer].
+type Sentinel struct {
 	op    string // for errors
-	place numbered
+	place Numbered
 	every time.Duration
 	now   func() firedrill.Stamp
 	notes *os.File
@@ -63,9 +64,9 @@ type note struct {
 	Paused *bool  `json:"paused,omitempty"`
 }
 
-// newSentinel makes a sentinel that goes on after what is noted in a file.
-func newSentinel(op string, place numbered, file string, every time.Duration, now func() firedrill.Stamp) (*sentinel, error) {
-	s := &sentinel{op: op, place: place, every: every, now: now, next: 1, boot: now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
+// NewSentinel makes a sentinel that goes on after what is noted in a file.
+func NewSentinel(op string, place Numbered, file string, every time.Duration, now func() firedrill.Stamp) (*Sentinel, error) {
+	s := &Sentinel{op: op, place: place, every: every, now: now, next: 1, boot: now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
 	failed := func(err error) error {
 		return &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: file, Err: err, Remedy: "make room on the disk, and the folder writable"}
@@ -100,7 +101,7 @@ func newSentinel(op string, place numbered, file string, every time.Duration, no
 }
 
 // Run writes until it is stopped.
-func (s *sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
+func (s *Sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
 	s.mu.Lock()
 	s.running = true
 	s.mu.Unlock()
@@ -121,7 +122,7 @@ func (s *sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
 		if !on {
 			return
 		}
-		s.wrote(n, s.place.write(ctx, n))
+		s.wrote(n, s.place.Write(ctx, n))
 		t := time.NewTimer(s.every)
 		select {
 		case <-s.stop:
@@ -134,7 +135,7 @@ func (s *sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
 
 // take gives the next number, once the sentinel is not paused. on is false
 // when it is stopped.
-func (s *sentinel) take(ctx context.Context) (n int64, on bool) {
+func (s *Sentinel) take(ctx context.Context) (n int64, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -158,7 +159,7 @@ func (s *sentinel) take(ctx context.Context) (n int64, on bool) {
 }
 
 // wrote notes how a write ended. The moment is that of the acknowledgement.
-func (s *sentinel) wrote(n int64, err error) {
+func (s *Sentinel) wrote(n int64, err error) {
 	at := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +173,7 @@ func (s *sentinel) wrote(n int64, err error) {
 }
 
 // write notes something; the lock is held.
-func (s *sentinel) write(n note) error {
+func (s *Sentinel) write(n note) error {
 	if s.notes == nil {
 		return nil // stopped
 	}
@@ -185,7 +186,7 @@ func (s *sentinel) write(n note) error {
 }
 
 // setPaused changes whether it writes, and notes it; the lock is held.
-func (s *sentinel) setPaused(paused bool) {
+func (s *Sentinel) setPaused(paused bool) {
 	at := s.now()
 	s.paused = paused
 	if err := s.write(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
@@ -194,7 +195,7 @@ func (s *sentinel) setPaused(paused bool) {
 }
 
 // Stop ends the writing and waits for the write that is under way.
-func (s *sentinel) Stop() {
+func (s *Sentinel) Stop() {
 	s.once.Do(func() { close(s.stop) })
 	s.mu.Lock()
 	running := s.running
@@ -210,25 +211,27 @@ func (s *sentinel) Stop() {
 	}
 }
 
-// pause holds the writing and returns when no write is under way.
-func (s *sentinel) pause(ctx context.Context) error {
+// Pause holds the writing and returns when no write is under way.
+func (s *Sentinel) Pause(ctx context.Context) error {
 	return s.await(ctx, func() { s.setPaused(true) }, func() bool { return !s.busy })
 }
 
-func (s *sentinel) wasPaused() bool {
+// WasPaused tells whether it is held, as it was when a process before this one
+// left it.
+func (s *Sentinel) WasPaused() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.paused
 }
 
-// resume goes on and returns after the next acknowledged write.
-func (s *sentinel) resume(ctx context.Context) error {
+// Resume goes on and returns after the next acknowledged write.
+func (s *Sentinel) Resume(ctx context.Context) error {
 	var had int
 	return s.await(ctx, func() { s.setPaused(false); had = len(s.acks) }, func() bool { return len(s.acks) > had })
 }
 
 // await changes the state and waits until a condition holds.
-func (s *sentinel) await(ctx context.Context, change func(), holds func() bool) error {
+func (s *Sentinel) await(ctx context.Context, change func(), holds func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -252,8 +255,8 @@ func (s *sentinel) await(ctx context.Context, change func(), holds func() bool) 
 	return nil
 }
 
-// acknowledged gives the numbers whose writes were acknowledged.
-func (s *sentinel) acknowledged() []int64 {
+// Acknowledged gives the numbers whose writes were acknowledged.
+func (s *Sentinel) Acknowledged() []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]int64, 0, len(s.acks))
@@ -263,15 +266,15 @@ func (s *sentinel) acknowledged() []int64 {
 	return out
 }
 
-// last gives the highest number that was given out.
-func (s *sentinel) last() int64 {
+// Last gives the highest number that was given out.
+func (s *Sentinel) Last() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.next - 1
 }
 
-// observation compares what was acknowledged with what is there.
-func (s *sentinel) observation(name string, survivors map[int64]bool) *firedrill.Observation {
+// Observation compares what was acknowledged with what is there.
+func (s *Sentinel) Observation(name string, survivors map[int64]bool) *firedrill.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &firedrill.Observation{Observer: name, Boot: s.boot}
@@ -288,3 +291,6 @@ func (s *sentinel) observation(name string, survivors map[int64]bool) *firedrill
 	}
 	return o
 }
+
+// Place is what it writes into.
+func (s *Sentinel) Place() Numbered { return s.place }
