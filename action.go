@@ -99,6 +99,9 @@ type Call struct {
 	Progress func(Progress)
 	// Now stamps moments; never nil.
 	Now func() Stamp
+	// Injected tells whether the first injection was sent, and when. It may be
+	// asked at any time, by an observer too; nil means that there is none.
+	Injected func() (Stamp, bool)
 }
 
 // Progress is a transient word about a call under way. It is shown, not recorded.
@@ -121,6 +124,9 @@ type Outcome struct {
 	Checks []Check
 	// Collateral lists what was undone for others, or stays behind by permission.
 	Collateral []string
+	// Notes are what a reader of the result should know about how far to trust
+	// it; they do not change the verdict.
+	Notes []string
 	// Observation is what an observer saw in all, given when it is stopped.
 	Observation *Observation
 }

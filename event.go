@@ -56,11 +56,23 @@ const (
 
 // Edge is a change that an observer saw. Samples are not recorded, edges are.
 type Edge struct {
-	Observer string `json:"observer"` // name of the observer
-	Target   string `json:"target"`   // what it watches, e.g. "gateway /health"
+	Observer string `json:"observer"`          // name of the observer
+	Target   string `json:"target"`            // what it watches, e.g. "gateway /health"
+	Service  string `json:"service,omitempty"` // resource that the target belongs to
 	State    Colour `json:"state"`
 	At       Stamp  `json:"at"` // when the deciding request was sent (red) or answered (green)
 	Detail   string `json:"detail,omitempty"`
+	// Last is the last bad answer before a target turned green again.
+	Last *BadAnswer `json:"last,omitempty"`
+	// Alert marks what the user's own alert says: red while it fires. It says
+	// nothing about the service.
+	Alert bool `json:"alert,omitempty"`
+}
+
+// BadAnswer is an answer that was not as it should be.
+type BadAnswer struct {
+	At     Stamp  `json:"at"` // when it was asked for
+	Detail string `json:"detail"`
 }
 
 // Colour is the state of a watched target.
@@ -75,12 +87,45 @@ const (
 // Observation is what an observer saw from its start to its stop: requests of
 // a probe, or acknowledged writes of a sentinel and which of them survived.
 type Observation struct {
-	Observer string  `json:"observer"`
-	Probes   int64   `json:"probes,omitempty"` // requests sent
-	Failed   int64   `json:"failed,omitempty"` // of them
-	Boot     string  `json:"boot,omitempty"`   // that the times of Acks belong to
-	Acks     []Ack   `json:"acks,omitempty"`   // in the order of their numbers
-	Ghosts   []int64 `json:"ghosts,omitempty"` // survivors that were never acknowledged
+	Observer string         `json:"observer"`
+	Probes   int64          `json:"probes,omitempty"`  // requests sent
+	Failed   int64          `json:"failed,omitempty"`  // of them
+	Targets  []TargetProbed `json:"targets,omitempty"` // the same for each target
+	Store    string         `json:"store,omitempty"`   // what a sentinel wrote into
+	Boot     string         `json:"boot,omitempty"`    // that the times of Acks belong to
+	Acks     []Ack          `json:"acks,omitempty"`    // in the order of their numbers
+	Ghosts   []int64        `json:"ghosts,omitempty"`  // survivors whose write was sent and never acknowledged
+	// Alert tells that it watched the user's own alert.
+	Alert bool `json:"alert,omitempty"`
+}
+
+// TargetProbed is what the requests to one target gave.
+type TargetProbed struct {
+	Target  string `json:"target"`
+	Service string `json:"service,omitempty"`
+	Probes  int64  `json:"probes"`
+	Failed  int64  `json:"failed"`
+	// Slow counts good answers that took longer than the probe's threshold.
+	// Slow is not down.
+	Slow       int64   `json:"slow"`
+	SlowOverMS float64 `json:"slow_over_ms,omitempty"` // the threshold; 0: none is set
+	// Cached counts answers that a cache had kept from before the injection.
+	// They say nothing about the service, neither good nor bad.
+	Cached int64 `json:"cached,omitempty"`
+	// Latency is that of the good answers; nil without one.
+	Latency *Latency `json:"latency_ms,omitempty"`
+	// Last is the last bad answer; nil without one.
+	Last *BadAnswer `json:"last_bad,omitempty"`
+}
+
+// Latency is how long answers took, in milliseconds, as a client saw it who
+// asked at every interval: the requests that a slow answer kept from being sent
+// count with the time that they would have waited.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
 }
 
 // Ack is one acknowledged write of a sentinel.
@@ -88,6 +133,9 @@ type Ack struct {
 	N    int64 `json:"n"`
 	At   int64 `json:"t"` // monotonic nanoseconds of the acknowledgement, see [Stamp]
 	Lost bool  `json:"l,omitempty"`
+	// Boot that At belongs to, where it is not the observation's: the run was
+	// taken up after a restart of the machine.
+	Boot string `json:"b,omitempty"`
 }
 
 // Record is one durable fact of a run. State is the fold of its records.
@@ -148,6 +196,7 @@ type (
 		Summary    string   `json:"summary,omitempty"`
 		Checks     []Check  `json:"checks,omitempty"` // expectations and the action's own comparisons
 		Collateral []string `json:"collateral,omitempty"`
+		Notes      []string `json:"notes,omitempty"`
 		Problem    *Problem `json:"problem,omitempty"`
 		// Observation is what an observer saw in all, where the call stopped one.
 		Observation *Observation `json:"observation,omitempty"`

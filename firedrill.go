@@ -135,6 +135,7 @@ type Drill struct {
 	RPO        time.Duration `json:"rpo,omitempty"` // target; 0: none
 	Unattended bool          `json:"unattended,omitempty"`
 	Steps      []Step        `json:"steps,omitempty"`
+	Alert      Values        `json:"alert,omitempty"` // request that shows the user's own alert; nil: none
 	Source     Position      `json:"source,omitzero"`
 }
 
@@ -149,6 +150,7 @@ type Program struct {
 	Inputs      Values        `json:"inputs,omitempty"`
 	RTO         time.Duration `json:"rto,omitempty"`
 	RPO         time.Duration `json:"rpo,omitempty"`
+	Alert       Values        `json:"alert,omitempty"`
 	PlanFile    string        `json:"plan_file,omitempty"`
 	PlanHash    string        `json:"plan_hash,omitempty"`
 	Steps       []Step        `json:"steps"`

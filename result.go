@@ -1,6 +1,9 @@
 package firedrill
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ResultSchema is the version of the result document.
 const ResultSchema = 1
@@ -31,6 +34,7 @@ type Result struct {
 	Availability Availability     `json:"availability"`
 	Checks       []StepCheck      `json:"checks"`
 	Collateral   []string         `json:"collateral"`
+	Notes        []string         `json:"notes"`
 	Reasons      []string         `json:"reasons"`
 	Left         []Left           `json:"left,omitempty"`
 	Steps        []StepResult     `json:"steps"`
@@ -45,6 +49,8 @@ type Measurement struct {
 	Availability Availability `json:"availability"`
 	// Gaps are stretches in which no process observed the run.
 	Gaps []Interval `json:"gaps,omitempty"`
+	// Notes say how far to trust what was measured.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // RTO is the measured recovery time, in seconds; null where nothing was measured.
@@ -58,6 +64,34 @@ type RTO struct {
 	Green   *float64 `json:"green_s"`   // from then until every probe was green
 	// Verified is when the data had been compared, from the same start.
 	Verified *float64 `json:"verified_after_s"`
+	// Detect is when the user's own alert was seen, from the same start. It is
+	// there only where the plan names one.
+	Detect Detection `json:"detect_s,omitzero"`
+	// Services has the same for each service that a probe watched.
+	Services map[string]ServiceRTO `json:"services,omitempty"`
+}
+
+// ServiceRTO is the recovery time of one service, by its own probes. All is
+// null for one that was never seen bad after the injection.
+type ServiceRTO struct {
+	Actual  *float64 `json:"actual_s"`
+	Observe *float64 `json:"observe_s"`
+	Green   *float64 `json:"green_s"`
+}
+
+// Detection is the time until an alert was seen, where there was one to wait for.
+type Detection struct {
+	Named   bool     // the plan names an alert
+	Seconds *float64 // nil: it was not seen
+}
+
+// MarshalJSON writes the seconds, or null.
+func (d Detection) MarshalJSON() ([]byte, error) { return json.Marshal(d.Seconds) }
+
+// UnmarshalJSON reads seconds, or null: the field is there, so one was named.
+func (d *Detection) UnmarshalJSON(data []byte) error {
+	d.Named = true
+	return json.Unmarshal(data, &d.Seconds)
 }
 
 // RPO is the measured loss; null where nothing was measured.
@@ -68,21 +102,57 @@ type RPO struct {
 	Acknowledged *int64   `json:"acknowledged_writes"`
 	LostBefore   *int64   `json:"lost_before_disaster"`
 	LostAfter    *int64   `json:"lost_after_disaster"`
+	// Ghosts counts writes that are there although their acknowledgement never came.
+	Ghosts int64 `json:"ghosts"`
+	// Sentinels has the same for each store that was written into.
+	Sentinels []SentinelLoss `json:"sentinels,omitempty"`
+}
+
+// SentinelLoss is what one sentinel measured.
+type SentinelLoss struct {
+	Sentinel     string   `json:"sentinel"`
+	Store        string   `json:"store"`
+	Actual       *float64 `json:"actual_s"`
+	Acknowledged int64    `json:"acknowledged_writes"`
+	LostBefore   *Lost    `json:"lost_before_disaster"` // null: not known
+	LostAfter    *Lost    `json:"lost_after_disaster"`
+	Ghosts       Lost     `json:"ghosts"`
+}
+
+// Lost names numbered writes: how many, the first and the last of them.
+type Lost struct {
+	Count int64          `json:"count"`
+	First *NumberedWrite `json:"first,omitempty"`
+	Last  *NumberedWrite `json:"last,omitempty"`
+}
+
+// NumberedWrite is one write of a sentinel.
+type NumberedWrite struct {
+	N int64 `json:"n"`
+	// At is when it was acknowledged; null where it never was, or where no
+	// clock can tell.
+	At *time.Time `json:"at"`
 }
 
 // Availability is what the probes saw.
 type Availability struct {
 	Probes  int64    `json:"probes"` // requests sent
 	Failed  int64    `json:"failed"`
+	Slow    int64    `json:"slow"` // good answers above their probe's threshold; not among the failed
 	Outages []Outage `json:"outages"`
+	// Targets has the same for each probe, with its latency.
+	Targets []TargetProbed `json:"targets,omitempty"`
 }
 
 // Outage is a stretch in which a target was red.
 type Outage struct {
-	Target string     `json:"target"`
-	From   time.Time  `json:"from"`
-	To     *time.Time `json:"to"` // null: still red at the end
-	Detail string     `json:"detail,omitempty"`
+	Target  string     `json:"target"`
+	Service string     `json:"service,omitempty"`
+	From    time.Time  `json:"from"`
+	To      *time.Time `json:"to"`               // null: still red at the end
+	Detail  string     `json:"detail,omitempty"` // the first bad answer
+	Last    string     `json:"last,omitempty"`   // the last bad answer; absent where nobody saw which it was
+	LastAt  *time.Time `json:"last_at,omitempty"`
 }
 
 // Interval is a stretch of time.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"time"
 )
 
 // UnmarshalJSON keeps integers exact: a number without fraction or exponent
@@ -97,6 +98,17 @@ func exactNumber(s string) (any, error) {
 		return nil, fmt.Errorf("integer %s does not fit 64 bits", s)
 	}
 	return n, nil
+}
+
+// Duration is a length of time as a plan writes it: "250ms", "1m30s".
+type Duration string
+
+// Parse gives the length; that of an empty one is 0.
+func (d Duration) Parse() (time.Duration, error) {
+	if d == "" {
+		return 0, nil
+	}
+	return time.ParseDuration(string(d))
 }
 
 // ToValues turns a struct into values through its json tags.

@@ -27,6 +27,7 @@ type Result[Out any] struct {
 	Summary     string
 	Checks      []firedrill.Check
 	Collateral  []string
+	Notes       []string
 	Steps       []firedrill.Step
 	Observation *firedrill.Observation
 }
@@ -98,7 +99,7 @@ func inputs[In any](name string, call firedrill.Call) (In, error) {
 
 // outcome keeps what an action measured even when it failed.
 func outcome[Out any](name string, res Result[Out], failed error) (firedrill.Outcome, error) {
-	out := firedrill.Outcome{Summary: res.Summary, Checks: res.Checks, Collateral: res.Collateral,
+	out := firedrill.Outcome{Summary: res.Summary, Checks: res.Checks, Collateral: res.Collateral, Notes: res.Notes,
 		Steps: res.Steps, Observation: res.Observation}
 	values, err := firedrill.ToValues(res.Out)
 	if err != nil {

@@ -89,7 +89,7 @@ func (m *Machine) answered(in Answer) {
 	case firedrill.Done:
 		ended.Status, ended.Problem = firedrill.StatusOK, nil
 		ended.Outputs, ended.Summary, ended.Checks = in.Outcome.Outputs, in.Outcome.Summary, in.Outcome.Checks
-		ended.Collateral, ended.Observation = in.Outcome.Collateral, in.Outcome.Observation
+		ended.Collateral, ended.Notes, ended.Observation = in.Outcome.Collateral, in.Outcome.Notes, in.Outcome.Observation
 	case firedrill.NotDone:
 		if m.mayBegin(st, c) {
 			m.again(c)

@@ -81,7 +81,7 @@ func (m *Machine) complete(in Completion) {
 	st := m.state.steps[c.Step]
 	ended := firedrill.Ended{Step: c.Step, Role: in.Role, Attempt: in.Attempt, Op: in.Op, Status: in.Status,
 		Started: in.Started, Finished: in.Finished, Outputs: in.Outcome.Outputs, Summary: in.Outcome.Summary,
-		Checks: in.Outcome.Checks, Collateral: in.Outcome.Collateral, Observation: in.Outcome.Observation, Problem: in.Problem}
+		Checks: in.Outcome.Checks, Collateral: in.Outcome.Collateral, Notes: in.Outcome.Notes, Observation: in.Outcome.Observation, Problem: in.Problem}
 	m.end(st, c, plausible(ended, c.Uses), in.Outcome.Steps)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,9 @@ type Numbered interface {
 	Write(ctx context.Context, n int64) error
 	// Survivors gives the numbers that are there. acknowledged are those that
 	// should be: a place that shows its writes late looks again for them.
-	Survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error)
+	// unanswered are those that may be: their writes were sent by this process
+	// and not acknowledged.
+	Survivors(ctx context.Context, acknowledged, unanswered []int64) (map[int64]bool, error)
 	// String names the place, for errors.
 	String() string
 }
@@ -30,15 +33,14 @@ type Numbered interface {
 // acknowledged and when. What is missing after a recovery is the loss. The
 // numbers are given here and not by the place.
 //
-// The notes are kept in a file as well, so that a process that takes the run
-// up after a crash goes on with the next number. It implements
-// [firedrill.Observer].
+// The notes are kept in a file as well, and are on the disk before the next
+// number is sent: a process that takes the run up after a crash, even of the
+// machine, goes on with numbers that were never given and knows what was
+// acknowledged. It implements [firedrill.Observer].
 type Sentinel struct {
-	op    string // for errors
-	place Numbered
-	every time.Duration
-	now   func() firedrill.Stamp
-	notes *os.File
+	cfg   SentinelConfig
+	notes Notes
+	owed  []byte // notes that are not on the disk yet
 
 	stop chan struct{} // closed by Stop
 	once sync.Once
@@ -50,28 +52,60 @@ type Sentinel struct {
 	idle    *sync.Cond // signalled when a write ended or the state changed
 	busy    bool       // a write is under way
 	next    int64
+	given   int64 // numbers above it are not sent before that is noted
 	boot    string
-	acks    []firedrill.Ack
-	failed  error // of the latest write, nil if it was acknowledged
+	acks    []firedrill.Ack // of all boots; Boot is set on each
+	open    []int64         // numbers that this process sent and that were not acknowledged
+	failed  error           // of the latest write, nil if it was acknowledged
 }
 
-// note is a line of the sentinel's file: a write that was acknowledged, or
-// that the sentinel was paused or goes on.
+// unnoted is how many numbers may be sent after the last one that is noted.
+const unnoted = 1000
+
+// SentinelConfig describes a sentinel.
+type SentinelConfig struct {
+	Op    string // for errors
+	Place Numbered
+	File  string        // of the notes
+	Every time.Duration // between two writes
+	Now   func() firedrill.Stamp
+	// Open opens the notes to append to them; nil opens the file.
+	Open func(file string) (Notes, error)
+}
+
+// Notes take the sentinel's notes. What was written is on the disk once Sync
+// gave no error.
+type Notes interface {
+	Write(p []byte) (int, error)
+	Sync() error
+	Close() error
+}
+
+func openNotes(file string) (Notes, error) {
+	return os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+// note is a line of the sentinel's file: a write that was acknowledged, that
+// the sentinel was paused or goes on, or how far the numbers are that it sends.
 type note struct {
 	N      int64  `json:"n,omitempty"`
 	At     int64  `json:"t"`
 	Boot   string `json:"boot"`
 	Paused *bool  `json:"paused,omitempty"`
+	Given  int64  `json:"given,omitempty"` // numbers up to it may have been sent
 }
 
 // NewSentinel makes a sentinel that goes on after what is noted in a file.
-func NewSentinel(op string, place Numbered, file string, every time.Duration, now func() firedrill.Stamp) (*Sentinel, error) {
-	s := &Sentinel{op: op, place: place, every: every, now: now, next: 1, boot: now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
+func NewSentinel(cfg SentinelConfig) (*Sentinel, error) {
+	if cfg.Open == nil {
+		cfg.Open = openNotes
+	}
+	s := &Sentinel{cfg: cfg, next: 1, boot: cfg.Now().Boot, stop: make(chan struct{}), done: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
 	failed := func(err error) error {
-		return &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: file, Err: err, Remedy: "make room on the disk, and the folder writable"}
+		return &firedrill.Error{Op: cfg.Op, Kind: firedrill.KindStorage, Target: cfg.File, Err: err, Remedy: "make room on the disk, and the folder writable"}
 	}
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(cfg.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, failed(err)
 	}
@@ -85,17 +119,22 @@ func NewSentinel(op string, place Numbered, file string, every time.Duration, no
 			s.paused = *n.Paused // it comes back as it was: a fingerprint may rely on it
 			continue
 		}
-		s.next = max(s.next, n.N+1)
-		if n.Boot == s.boot {
-			s.acks = append(s.acks, firedrill.Ack{N: n.N, At: n.At})
+		if n.Given > 0 {
+			s.next = max(s.next, n.Given+1)
+			continue
 		}
+		s.next = max(s.next, n.N+1)
+		s.acks = append(s.acks, firedrill.Ack{N: n.N, At: n.At, Boot: n.Boot})
 	}
 	if len(data) > 0 {
-		s.next += 1000 // writes whose note was lost have numbers too
+		s.next += unnoted // writes that were not acknowledged have numbers, too
 	}
-	s.notes, err = os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
+	s.given = s.next - 1 + unnoted
+	if s.notes, err = cfg.Open(cfg.File); err != nil {
 		return nil, failed(err)
+	}
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		s.owed = []byte("\n") // ends the line that a crash cut short
 	}
 	return s, nil
 }
@@ -122,8 +161,10 @@ func (s *Sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
 		if !on {
 			return
 		}
-		s.wrote(n, s.place.Write(ctx, n))
-		t := time.NewTimer(s.every)
+		if n > 0 {
+			s.wrote(n, s.cfg.Place.Write(ctx, n))
+		}
+		t := time.NewTimer(s.cfg.Every)
 		select {
 		case <-s.stop:
 		case <-ctx.Done():
@@ -133,8 +174,9 @@ func (s *Sentinel) Run(ctx context.Context, _ func(firedrill.Edge)) {
 	}
 }
 
-// take gives the next number, once the sentinel is not paused. on is false
-// when it is stopped.
+// take gives the next number, once the sentinel is not paused. It gives none
+// as long as an acknowledgement is not on the disk. on is false when it is
+// stopped.
 func (s *Sentinel) take(ctx context.Context) (n int64, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +194,16 @@ func (s *Sentinel) take(ctx context.Context) (n int64, on bool) {
 		}
 		s.idle.Wait()
 	}
+	err := s.settle()
+	if err == nil && s.next > s.given {
+		if err = s.note(note{At: s.cfg.Now().Mono, Boot: s.boot, Given: s.next + unnoted}); err == nil {
+			s.given = s.next + unnoted
+		}
+	}
+	if err != nil {
+		s.failed = err
+		return 0, true
+	}
 	n = s.next
 	s.next++
 	s.busy = true
@@ -160,36 +212,56 @@ func (s *Sentinel) take(ctx context.Context) (n int64, on bool) {
 
 // wrote notes how a write ended. The moment is that of the acknowledgement.
 func (s *Sentinel) wrote(n int64, err error) {
-	at := s.now()
+	at := s.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy, s.failed = false, err
 	if err == nil {
 		// An acknowledgement without its note still counts in this process.
-		s.failed = s.write(note{N: n, At: at.Mono, Boot: at.Boot})
-		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono})
+		s.failed = s.note(note{N: n, At: at.Mono, Boot: at.Boot})
+		s.acks = append(s.acks, firedrill.Ack{N: n, At: at.Mono, Boot: at.Boot})
+	} else {
+		s.open = append(s.open, n)
 	}
 	s.idle.Broadcast()
 }
 
-// write notes something; the lock is held.
-func (s *Sentinel) write(n note) error {
-	if s.notes == nil {
-		return nil // stopped
-	}
+// note notes something; the lock is held.
+func (s *Sentinel) note(n note) error {
 	line, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
-	_, err = s.notes.Write(append(line, '\n'))
-	return err
+	s.owed = append(append(s.owed, line...), '\n')
+	return s.settle()
+}
+
+// settle brings to the disk what is noted and not there yet; the lock is held.
+// What a failed attempt left is ended by a line of its own, so that a note is
+// whole or no note; one that is there twice says the same twice.
+func (s *Sentinel) settle() error {
+	if s.notes == nil || len(s.owed) == 0 {
+		return nil // stopped, or nothing is owed
+	}
+	_, err := s.notes.Write(s.owed)
+	if err == nil {
+		err = s.notes.Sync()
+	}
+	if err != nil {
+		if s.owed[0] != '\n' {
+			s.owed = append([]byte("\n"), s.owed...)
+		}
+		return err
+	}
+	s.owed = nil
+	return nil
 }
 
 // setPaused changes whether it writes, and notes it; the lock is held.
 func (s *Sentinel) setPaused(paused bool) {
-	at := s.now()
+	at := s.cfg.Now()
 	s.paused = paused
-	if err := s.write(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
+	if err := s.note(note{At: at.Mono, Boot: at.Boot, Paused: &paused}); err != nil {
 		s.failed = err
 	}
 }
@@ -206,7 +278,7 @@ func (s *Sentinel) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.notes != nil {
-		_ = s.notes.Close() // every note was written through; nothing is buffered
+		_ = s.notes.Close() // every note was synced, or its error told
 		s.notes = nil
 	}
 }
@@ -248,22 +320,22 @@ func (s *Sentinel) await(ctx context.Context, change func(), holds func() bool) 
 			if err == nil {
 				err = ctx.Err()
 			}
-			return &firedrill.Error{Op: s.op, Kind: firedrill.KindTimeout, Target: s.place.String(), Detail: "the sentinel's write was not acknowledged in time", Remedy: "see whether it takes writes", Err: err}
+			return &firedrill.Error{Op: s.cfg.Op, Kind: firedrill.KindTimeout, Target: s.cfg.Place.String(), Detail: "the sentinel's write was not acknowledged in time", Remedy: "see whether it takes writes", Err: err}
 		}
 		s.idle.Wait()
 	}
 	return nil
 }
 
-// Acknowledged gives the numbers whose writes were acknowledged.
-func (s *Sentinel) Acknowledged() []int64 {
+// Sent gives the numbers whose writes were acknowledged, and those that this
+// process sent without an acknowledgement.
+func (s *Sentinel) Sent() (acknowledged, unanswered []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]int64, 0, len(s.acks))
 	for _, a := range s.acks {
-		out = append(out, a.N)
+		acknowledged = append(acknowledged, a.N)
 	}
-	return out
+	return acknowledged, slices.Clone(s.open)
 }
 
 // Last gives the highest number that was given out.
@@ -273,24 +345,36 @@ func (s *Sentinel) Last() int64 {
 	return s.next - 1
 }
 
-// Observation compares what was acknowledged with what is there.
-func (s *Sentinel) Observation(name string, survivors map[int64]bool) *firedrill.Observation {
+// Observation compares what was acknowledged with what is there. strangers are
+// numbers that are there and that no process of the run can have sent.
+func (s *Sentinel) Observation(name string, survivors map[int64]bool) (o *firedrill.Observation, strangers []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := &firedrill.Observation{Observer: name, Boot: s.boot}
+	o = &firedrill.Observation{Observer: name, Store: s.cfg.Place.String(), Boot: s.boot}
 	acknowledged := map[int64]bool{}
 	for _, a := range s.acks {
-		a.Lost = !survivors[a.N]
-		acknowledged[a.N] = true
+		if acknowledged[a.N] {
+			continue // noted twice
+		}
+		a.Lost, acknowledged[a.N] = !survivors[a.N], true
+		if a.Boot == s.boot {
+			a.Boot = ""
+		}
 		o.Acks = append(o.Acks, a)
 	}
-	for n := int64(1); n < s.next; n++ {
-		if survivors[n] && !acknowledged[n] {
+	for n, there := range survivors {
+		switch {
+		case !there || acknowledged[n]:
+		case n < 1 || n >= s.next:
+			strangers = append(strangers, n)
+		default:
 			o.Ghosts = append(o.Ghosts, n)
 		}
 	}
-	return o
+	slices.Sort(o.Ghosts)
+	slices.Sort(strangers)
+	return o, strangers
 }
 
 // Place is what it writes into.
-func (s *Sentinel) Place() Numbered { return s.place }
+func (s *Sentinel) Place() Numbered { return s.cfg.Place }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"firedrill"
 )
 
@@ -29,9 +31,24 @@ const (
 
 // Target is one thing to probe.
 type Target struct {
-	Name string
-	// Check asks once. nil means green; the error's text says what is wrong.
+	Name    string
+	Service string        // resource it belongs to
+	Timeout time.Duration // after it the target is red; 0: the watch's
+	// Slow is the time above which a good answer counts as slow. It stays
+	// green: slow is not down. 0: nothing is slow.
+	Slow time.Duration
+	// Check asks once. nil means green; the error's text says what is wrong. A
+	// [Cached] answer counts as neither.
 	Check func(ctx context.Context) error
+}
+
+// Cached is the error of a check that was answered with what a cache had kept
+// from before the injection: it neither shows the damage nor that it is gone.
+type Cached struct{ Age time.Duration }
+
+// Error says how old it is.
+func (c Cached) Error() string {
+	return fmt.Sprintf("cached answer, %s old: from before the injection", c.Age)
 }
 
 // WatchConfig describes a watch.
@@ -51,8 +68,6 @@ type Watch struct {
 	mu      sync.Mutex
 	states  map[string]*targetState
 	changed chan struct{} // closed and replaced at every sample
-	probes  int64
-	failed  int64
 
 	stop    chan struct{}
 	once    sync.Once
@@ -63,10 +78,18 @@ type Watch struct {
 // targetState is what is known of a target.
 type targetState struct {
 	colour firedrill.Colour // "" before the first sample
-	since  firedrill.Stamp
-	edge   firedrill.Edge // the last one
-	last   string         // last bad answer
+	edge   firedrill.Edge   // the last one
+	seen   firedrill.TargetProbed
+	took   *hdrhistogram.Histogram // of the good answers, in microseconds
 }
+
+// The range of latencies that are told apart, to three digits; a longer one
+// counts as the longest.
+const (
+	shortestTook = 1
+	longestTook  = int64(10 * time.Minute / time.Microsecond)
+	digitsTook   = 3
+)
 
 // sample is one line of the stream.
 type sample struct {
@@ -87,7 +110,8 @@ func NewWatch(cfg WatchConfig) *Watch {
 	}
 	w := &Watch{cfg: cfg, states: map[string]*targetState{}, changed: make(chan struct{}), stop: make(chan struct{})}
 	for _, t := range cfg.Targets {
-		w.states[t.Name] = &targetState{}
+		w.states[t.Name] = &targetState{took: hdrhistogram.New(shortestTook, longestTook, digitsTook),
+			seen: firedrill.TargetProbed{Target: t.Name, Service: t.Service, SlowOverMS: milliseconds(t.Slow)}}
 	}
 	return w
 }
@@ -138,7 +162,11 @@ func (w *Watch) probe(ctx context.Context, t Target, emit func(firedrill.Edge)) 
 }
 
 func (w *Watch) ask(ctx context.Context, t Target, emit func(firedrill.Edge)) {
-	once, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	patience := t.Timeout
+	if patience == 0 {
+		patience = w.cfg.Timeout
+	}
+	once, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	sent := w.cfg.Now()
 	err := t.Check(once)
@@ -147,10 +175,10 @@ func (w *Watch) ask(ctx context.Context, t Target, emit func(firedrill.Edge)) {
 		return // the watch ends: this answer says nothing about the target
 	}
 	if err != nil && once.Err() != nil {
-		err = fmt.Errorf("no answer in %s", w.cfg.Timeout)
+		err = fmt.Errorf("no answer in %s", patience)
 	}
 	w.stream(t.Name, sent, got, err)
-	edge, isEdge := w.note(t.Name, sent, got, err)
+	edge, isEdge := w.note(t, sent, got, err)
 	if isEdge {
 		emit(edge)
 	}
@@ -158,25 +186,62 @@ func (w *Watch) ask(ctx context.Context, t Target, emit func(firedrill.Edge)) {
 
 // note takes a sample into account. An edge to red carries the moment when the
 // failing request was sent, one to green the moment when the good answer came.
-func (w *Watch) note(name string, sent, got firedrill.Stamp, err error) (firedrill.Edge, bool) {
+func (w *Watch) note(t Target, sent, got firedrill.Stamp, err error) (firedrill.Edge, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	st := w.states[name]
-	w.probes++
-	colour, at, detail := firedrill.Green, got, ""
+	st := w.states[t.Name]
+	st.seen.Probes++
+	defer func() {
+		close(w.changed)
+		w.changed = make(chan struct{})
+	}()
+	var cached Cached
+	if errors.As(err, &cached) {
+		st.seen.Cached++
+		return st.edge, false
+	}
+	edge := firedrill.Edge{Observer: w.cfg.Name, Target: t.Name, Service: t.Service, State: firedrill.Green, At: got}
 	if err != nil {
-		w.failed++
-		colour, at, detail = firedrill.Red, sent, err.Error()
-		st.last = detail
+		edge.State, edge.At, edge.Detail = firedrill.Red, sent, err.Error()
+		st.seen.Failed++
+		st.seen.Last = &firedrill.BadAnswer{At: sent, Detail: edge.Detail}
+	} else {
+		w.good(st, t, sent, got)
+		if st.colour == firedrill.Red {
+			edge.Last = st.seen.Last
+		}
 	}
-	isEdge := st.colour != colour
-	if isEdge {
-		st.colour, st.since = colour, at
-		st.edge = firedrill.Edge{Observer: w.cfg.Name, Target: name, State: colour, At: at, Detail: detail}
+	if st.colour == edge.State {
+		return st.edge, false
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
-	return st.edge, isEdge
+	st.colour, st.edge = edge.State, edge
+	return edge, true
+}
+
+// good counts how long a good answer took. The clock is monotonic: where it is
+// not, as across a restart, nothing is known of the time.
+func (w *Watch) good(st *targetState, t Target, sent, got firedrill.Stamp) {
+	took, exact := got.Since(sent)
+	if !exact || took < 0 {
+		return
+	}
+	if t.Slow > 0 && took > t.Slow {
+		st.seen.Slow++
+	}
+	us := min(max(took.Microseconds(), shortestTook), longestTook)
+	// It is within the range, so it is taken.
+	_ = st.took.RecordCorrectedValue(us, max(w.cfg.Every.Microseconds(), 1))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// latency gives the percentiles; nil where nothing was answered well.
+func (st *targetState) latency() *firedrill.Latency {
+	if st.took.TotalCount() == 0 {
+		return nil
+	}
+	at := func(p float64) float64 { return float64(st.took.ValueAtPercentile(p)) / 1000 }
+	return &firedrill.Latency{P50: at(50), P95: at(95), P99: at(99), Max: float64(st.took.Max()) / 1000}
 }
 
 func (w *Watch) stream(name string, sent, got firedrill.Stamp, err error) {
@@ -269,7 +334,7 @@ func (w *Watch) notReached(ctx context.Context, want firedrill.Colour) error {
 		case st.colour == "":
 			stand = append(stand, name+" gave no answer yet")
 		case want == firedrill.Green && st.colour == firedrill.Red:
-			stand = append(stand, name+": "+st.last)
+			stand = append(stand, name+": "+st.seen.Last.Detail)
 		}
 	}
 	sort.Strings(stand)
@@ -293,9 +358,18 @@ func (w *Watch) Colours() map[string]firedrill.Colour {
 	return colours
 }
 
-// Observation counts what was asked and what failed.
+// Observation gives what was asked and what came of it, in all and for each
+// target.
 func (w *Watch) Observation() firedrill.Observation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return firedrill.Observation{Observer: w.cfg.Name, Probes: w.probes, Failed: w.failed}
+	o := firedrill.Observation{Observer: w.cfg.Name}
+	for _, t := range w.cfg.Targets {
+		st := w.states[t.Name]
+		seen := st.seen
+		seen.Latency = st.latency()
+		o.Targets = append(o.Targets, seen)
+		o.Probes, o.Failed = o.Probes+seen.Probes, o.Failed+seen.Failed
+	}
+	return o
 }

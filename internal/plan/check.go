@@ -139,6 +139,8 @@ func (b *builder) typed(n *node, t reflect.Type, what string) any {
 			list[i] = b.typed(x, t.Elem(), fmt.Sprintf("%s[%d]", what, i))
 		}
 		return list
+	case t == reflect.TypeFor[firedrill.Duration]():
+		b.duration(n, what)
 	case t.Kind() == reflect.String:
 		if n.kind != isText {
 			return bad("text")

@@ -139,6 +139,8 @@ func typeSchema(t reflect.Type) *jsonschema.Schema {
 		return closed(properties, required...)
 	case t.Kind() == reflect.Slice:
 		return &jsonschema.Schema{Type: "array", Items: typeSchema(t.Elem())}
+	case t == reflect.TypeFor[firedrill.Duration]():
+		return duration("a length of time")
 	case t.Kind() == reflect.String:
 		return &jsonschema.Schema{Type: "string"}
 	case t.Kind() == reflect.Bool:

@@ -35,7 +35,7 @@ func Result(records []firedrill.Record) (firedrill.Result, error) {
 	b := &builder{steps: map[string]firedrill.Step{}, calls: map[callKey]*call{}, due: map[string]*firedrill.Intended{}, known: map[string]bool{}}
 	b.result = firedrill.Result{Run: begin.Run, Drill: begin.Program.Drill, Title: begin.Program.Title, Environment: begin.Program.Environment.Name,
 		Started: records[0].At.Wall, Executor: begin.Executor, State: firedrill.Restored,
-		Checks: []firedrill.StepCheck{}, Collateral: []string{}, Reasons: []string{}, Steps: []firedrill.StepResult{},
+		Checks: []firedrill.StepCheck{}, Collateral: []string{}, Notes: []string{}, Reasons: []string{}, Steps: []firedrill.StepResult{},
 		Availability: firedrill.Availability{Outages: []firedrill.Outage{}}}
 	b.result.RTO.Target, b.result.RPO.Target = target(begin.Program.RTO), target(begin.Program.RPO)
 	b.know(begin.Program.Steps)
@@ -107,6 +107,7 @@ func (b *builder) add(r firedrill.Record) {
 	case firedrill.Measured:
 		m := body.Measurement
 		b.result.RTO, b.result.RPO, b.result.Availability = m.RTO, m.RPO, m.Availability
+		b.result.Notes = append(b.result.Notes, m.Notes...)
 		if b.result.Availability.Outages == nil {
 			b.result.Availability.Outages = []firedrill.Outage{}
 		}
@@ -157,6 +158,7 @@ func (b *builder) ended(e firedrill.Ended) {
 		b.result.Checks = append(b.result.Checks, firedrill.StepCheck{Step: e.Step, Check: c})
 	}
 	b.result.Collateral = append(b.result.Collateral, e.Collateral...)
+	b.result.Notes = append(b.result.Notes, e.Notes...)
 	if e.Role == firedrill.RoleUndo && e.Status == firedrill.StatusOK {
 		delete(b.due, e.Step)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/observe"
 )
 
 const sentinelTable = ownPrefix + "sentinel"
@@ -32,7 +33,7 @@ func (r sentinelRows) Write(ctx context.Context, n int64) error {
 }
 
 // Survivors reads the whole table; a database shows its writes at once.
-func (r sentinelRows) Survivors(ctx context.Context, _ []int64) (map[int64]bool, error) {
+func (r sentinelRows) Survivors(ctx context.Context, _, _ []int64) (map[int64]bool, error) {
 	out := map[int64]bool{}
 	after := int64(0)
 	for {
@@ -62,6 +63,11 @@ type sentinelIn struct {
 type sentinelRef struct {
 	Database string `json:"database" doc:"id of the database"`
 	Sentinel string `json:"sentinel" doc:"output of d1.sentinel"`
+}
+
+type sentinelRemoveIn struct {
+	Database string `json:"database" doc:"id of the database"`
+	Sentinel string `json:"sentinel,omitempty" doc:"name of the sentinel; \"sentinel\" if left out"`
 }
 
 func (p *pack) d1Sentinel() firedrill.Action {
@@ -129,13 +135,13 @@ func (p *pack) d1SentinelRemove() firedrill.Action {
 	const name = "d1.sentinel-remove"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claim(true),
 		Doc: "Take the sentinel's table away, and what else firedrill made for itself in the database. A sentinel that still runs is stopped first."},
-		func(ctx context.Context, call firedrill.Call, in bookmarkIn) (action.Result[struct{}], error) {
+		func(ctx context.Context, call firedrill.Call, in sentinelRemoveIn) (action.Result[struct{}], error) {
 			var res action.Result[struct{}]
 			d, err := p.database(ctx, name, call, in.Database)
 			if err != nil {
 				return res, err
 			}
-			endSentinel(call)
+			observe.EndSentinel(call, in.Sentinel)
 			_, err = d.repeat(ctx, name, statement("DROP TABLE IF EXISTS "+quoted(sentinelTable)), statement("DROP TABLE IF EXISTS "+quoted(protectionTable)))
 			res.Summary = "firedrill's own tables are gone"
 			return res, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"firedrill"
 	"firedrill/internal/action"
 	"firedrill/internal/backup"
+	"firedrill/internal/observe"
 )
 
 // sentinelPrefix begins the keys of all sentinels. Each run has a prefix of its
@@ -67,7 +69,7 @@ func (s sentinelKeys) Write(ctx context.Context, n int64) error {
 // that is gone, until the settle window is over: on the platform it is waited
 // for first. Where both ways still disagree after a further window, nothing
 // is known.
-func (s sentinelKeys) Survivors(ctx context.Context, acknowledged []int64) (map[int64]bool, error) {
+func (s sentinelKeys) Survivors(ctx context.Context, acknowledged, unanswered []int64) (map[int64]bool, error) {
 	if !s.ns.c.local {
 		s.tell(firedrill.Progress{Text: "waiting until writes and deletions have to be visible"})
 		if err := s.ns.c.Sleep(ctx, s.settle); err != nil {
@@ -76,7 +78,7 @@ func (s sentinelKeys) Survivors(ctx context.Context, acknowledged []int64) (map[
 	}
 	began := s.now()
 	for {
-		there, doubt, err := s.look(ctx, acknowledged)
+		there, doubt, err := s.look(ctx, slices.Concat(acknowledged, unanswered))
 		if err != nil || doubt == "" {
 			return there, err
 		}
@@ -92,7 +94,7 @@ func (s sentinelKeys) Survivors(ctx context.Context, acknowledged []int64) (map[
 
 // look reads which numbers are there. doubt says where list and values
 // disagree; "" if nowhere.
-func (s sentinelKeys) look(ctx context.Context, acknowledged []int64) (there map[int64]bool, doubt string, err error) {
+func (s sentinelKeys) look(ctx context.Context, sent []int64) (there map[int64]bool, doubt string, err error) {
 	names, err := s.ns.keysBelow(ctx, s.prefix)
 	if err != nil {
 		return nil, "", err
@@ -105,7 +107,7 @@ func (s sentinelKeys) look(ctx context.Context, acknowledged []int64) (there map
 		}
 		listed[n] = true
 	}
-	for _, n := range acknowledged {
+	for _, n := range sent {
 		if !listed[n] {
 			names = append(names, s.key(n))
 		}
@@ -200,11 +202,17 @@ func (p *pack) kvSentinelStop() firedrill.Action {
 		})
 }
 
+type kvSentinelRemoveIn struct {
+	Namespace string `json:"namespace" doc:"id of the namespace"`
+	Settle    int64  `json:"settle,omitempty" doc:"seconds for which what was deleted may still be listed: it is looked again until then"`
+	Sentinel  string `json:"sentinel,omitempty" doc:"name of the sentinel; \"sentinel\" if left out"`
+}
+
 func (p *pack) kvSentinelRemove() firedrill.Action {
 	const name = "kv.sentinel-remove"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent, Claims: claimKV(true),
 		Doc: "Take the sentinel's keys away, and look for them again. A sentinel that still runs is stopped first."},
-		func(ctx context.Context, call firedrill.Call, in kvRemoveIn) (action.Result[kvCanaryOut], error) {
+		func(ctx context.Context, call firedrill.Call, in kvSentinelRemoveIn) (action.Result[kvCanaryOut], error) {
 			keys, err := p.sentinelKeys(ctx, name, call, in.Namespace, in.Settle)
 			if err != nil {
 				return action.Result[kvCanaryOut]{}, err
@@ -212,7 +220,7 @@ func (p *pack) kvSentinelRemove() firedrill.Action {
 			// Every number that was ever given: a write whose answer was lost may
 			// be there, too, and not be listed yet.
 			var known []string
-			for n := range endSentinel(call) {
+			for n := range observe.EndSentinel(call, in.Sentinel) {
 				known = append(known, keys.key(n+1))
 			}
 			res, err := keys.ns.removeBelow(ctx, name, call, keys.prefix, known, keys.settle)

@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ func (p *Page) Verdict(r firedrill.Result) {
 			p.Line(Plain, "    why", reason)
 		}
 	}
-	for _, c := range r.Collateral {
+	for _, c := range append(slices.Clone(r.Collateral), r.Notes...) {
 		p.Line(Faint, "    noted", c)
 	}
 	if r.State == firedrill.Dirty {
