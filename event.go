@@ -95,8 +95,6 @@ type Observation struct {
 	Boot     string         `json:"boot,omitempty"`    // that the times of Acks belong to
 	Acks     []Ack          `json:"acks,omitempty"`    // in the order of their numbers
 	Ghosts   []int64        `json:"ghosts,omitempty"`  // survivors whose write was sent and never acknowledged
-	// Alert tells that it watched the user's own alert.
-	Alert bool `json:"alert,omitempty"`
 }
 
 // TargetProbed is what the requests to one target gave.

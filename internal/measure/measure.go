@@ -6,9 +6,12 @@
 // The RTO runs from the moment when the first injection was sent until the
 // recovery was acknowledged and every probe was green and stayed green to the
 // end of the verification. Where no probe watched, it ends with the
-// acknowledgement, and the part until green is nil. Monotonic clocks are used
-// within one boot; across boots the wall clock has to do, and a wall clock
-// that ran backwards measures nothing.
+// acknowledgement, and the part until green is nil.
+//
+// Only monotonic clocks measure, and they compare within one boot of the
+// machine: a wall clock that jumps changes nothing, and a time from one boot to
+// another is nil. The wall clock serves to name moments; within a boot it is
+// that of the injection plus the monotonic time since.
 package measure
 
 import (
@@ -22,9 +25,11 @@ import (
 // Measure computes the measurement of a run, finished or not.
 func Measure(records []firedrill.Record) firedrill.Measurement {
 	r := read(records)
-	m := firedrill.Measurement{Availability: r.availability(), Gaps: r.gaps}
-	m.RTO = r.rto()
-	m.RPO = r.rpo()
+	m := firedrill.Measurement{Availability: r.availability(), RTO: r.rto(), RPO: r.rpo()}
+	for _, g := range r.gaps {
+		m.Gaps = append(m.Gaps, r.interval(g))
+	}
+	m.Notes = r.notes(m)
 	return m
 }
 
@@ -37,16 +42,22 @@ type run struct {
 	skipped  map[string]bool            // steps whose condition was false
 	start    *firedrill.Stamp           // when the first injection was sent
 	last     firedrill.Stamp
-	edges    []firedrill.Edge
+	edges    []firedrill.Edge // of targets, in the order in which they happened
+	alerts   []firedrill.Edge // of the user's own alert
 	seen     []firedrill.Observation
-	gaps     []firedrill.Interval
+	gaps     []gap
+	boots    []firedrill.Stamp // the first stamp of each boot, in their order
 }
+
+// gap is the time between two processes of a run.
+type gap struct{ from, to firedrill.Stamp }
 
 func read(records []firedrill.Record) *run {
 	r := &run{steps: map[string]firedrill.Step{}, resolved: map[string]firedrill.Resolved{}, ended: map[string]firedrill.Ended{},
 		skipped: map[string]bool{}}
 	turned := false
 	for _, rec := range records {
+		r.boot(rec.At)
 		switch b := rec.Body.(type) {
 		case firedrill.RunStarted:
 			r.program = b.Program
@@ -64,12 +75,17 @@ func read(records []firedrill.Record) *run {
 		case firedrill.Ended:
 			r.end(b)
 		case firedrill.Seen:
-			r.edges = append(r.edges, b.Edge)
+			if b.Edge.Alert {
+				r.alerts = append(r.alerts, b.Edge)
+			} else {
+				r.edges = append(r.edges, b.Edge)
+			}
 		case firedrill.Resumed:
-			r.gaps = append(r.gaps, gap(r.last, rec.At))
+			r.gaps = append(r.gaps, gap{r.last, rec.At})
 		}
 		r.last = rec.At
 	}
+	slices.SortStableFunc(r.edges, func(a, b firedrill.Edge) int { return r.compare(a.At, b.At) })
 	return r
 }
 
@@ -89,6 +105,7 @@ func (r *run) skip(id string, turned bool) {
 
 func (r *run) end(b firedrill.Ended) {
 	if b.Observation != nil && b.Status == firedrill.StatusOK {
+		r.seen = slices.DeleteFunc(r.seen, func(o firedrill.Observation) bool { return o.Observer == b.Observation.Observer })
 		r.seen = append(r.seen, *b.Observation)
 	}
 	if b.Role != firedrill.RoleDo {
@@ -96,23 +113,65 @@ func (r *run) end(b firedrill.Ended) {
 	}
 	r.ended[b.Step] = b
 	if r.steps[b.Step].Phase == firedrill.Inject && r.resolved[b.Step].Impact == firedrill.Damages && !b.Started.IsZero() {
-		if r.start == nil || r.start.After(b.Started) {
+		if r.start == nil || r.after(*r.start, b.Started) {
 			at := b.Started
 			r.start = &at
 		}
 	}
 }
 
-// gap is the time between two processes of a run.
-func gap(from, to firedrill.Stamp) firedrill.Interval {
-	d, _ := to.Since(from)
-	return firedrill.Interval{From: from.Wall, To: from.Wall.Add(max(0, d))}
+// boot notes when a boot of the machine was first heard of.
+func (r *run) boot(s firedrill.Stamp) {
+	if _, known := r.bootOf(s); !known {
+		r.boots = append(r.boots, s)
+	}
 }
 
-// between gives seconds, nil where the clock ran backwards.
+// bootOf gives a stamp's boot as its place in their order.
+func (r *run) bootOf(s firedrill.Stamp) (int, bool) {
+	i := slices.IndexFunc(r.boots, func(b firedrill.Stamp) bool { return b.Boot == s.Boot })
+	return i, i >= 0
+}
+
+// compare orders two moments: by the monotonic clock within a boot, else by
+// the order of the boots, which the order of the records tells.
+func (r *run) compare(a, b firedrill.Stamp) int {
+	i, known := r.bootOf(a)
+	j, too := r.bootOf(b)
+	if known && too && i != j {
+		return cmp.Compare(i, j)
+	}
+	d, _ := a.Since(b)
+	return cmp.Compare(d, 0)
+}
+
+func (r *run) after(a, b firedrill.Stamp) bool { return r.compare(a, b) > 0 }
+
+// wall names a moment: the wall clock at the injection, or at the first record
+// of another boot, and the monotonic time since. ok is false for a boot that no
+// record is of.
+func (r *run) wall(s firedrill.Stamp) (t time.Time, ok bool) {
+	if r.start != nil && s.Boot == r.start.Boot {
+		return r.start.Wall.Add(time.Duration(s.Mono - r.start.Mono)), true
+	}
+	if i, known := r.bootOf(s); known {
+		return r.boots[i].Wall.Add(time.Duration(s.Mono - r.boots[i].Mono)), true
+	}
+	return s.Wall, false
+}
+
+// interval names a gap. Across boots its length is what the wall clocks say,
+// and never less than nothing.
+func (r *run) interval(g gap) firedrill.Interval {
+	from, _ := r.wall(g.from)
+	d, _ := g.to.Since(g.from)
+	return firedrill.Interval{From: from, To: from.Add(max(0, d))}
+}
+
+// between gives seconds, nil where no clock can tell.
 func between(from, to firedrill.Stamp) *float64 {
-	d, _ := to.Since(from)
-	if d < 0 {
+	d, exact := to.Since(from)
+	if !exact || d < 0 {
 		return nil
 	}
 	return seconds(d)
@@ -128,14 +187,4 @@ func target(d time.Duration) *float64 {
 		return nil
 	}
 	return seconds(d)
-}
-
-// sortedEdges gives the edges in the order in which they happened.
-func (r *run) sortedEdges() []firedrill.Edge {
-	edges := slices.Clone(r.edges)
-	slices.SortStableFunc(edges, func(a, b firedrill.Edge) int {
-		d, _ := a.At.Since(b.At)
-		return cmp.Compare(d, 0)
-	})
-	return edges
 }

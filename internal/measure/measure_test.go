@@ -25,6 +25,7 @@ func at(boot string, t float64) firedrill.Stamp {
 //	resumed FROM TO [BOOT]
 //	acks BOOT t[!],…      (! is lost)
 //	probes N FAILED
+//	alert T
 //	turned · skipped ID
 func records(t *testing.T, program firedrill.Program, lines string) []firedrill.Record {
 	t.Helper()
@@ -42,13 +43,16 @@ func records(t *testing.T, program firedrill.Program, lines string) []firedrill.
 	}
 	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		w := strings.Fields(line)
-		if w[0] == "do" || w[0] == "step" {
+		if len(w) > 0 && (w[0] == "do" || w[0] == "step") {
 			program.Steps = append(program.Steps, firedrill.Step{ID: w[1], Phase: firedrill.Phase(w[2]), Proves: firedrill.Proof(strings.TrimPrefix(w[4], "-"))})
 		}
 	}
 	add(0, firedrill.RunStarted{Program: program})
 	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
 		w := strings.Fields(line)
+		if len(w) == 0 {
+			continue
+		}
 		switch w[0] {
 		case "do":
 			status := firedrill.StatusOK
@@ -57,8 +61,14 @@ func records(t *testing.T, program firedrill.Program, lines string) []firedrill.
 			}
 			add(num(w[5]), firedrill.Intended{Step: w[1], Role: firedrill.RoleDo, Resolved: firedrill.Resolved{Impact: firedrill.Impact(w[3])}})
 			add(num(w[6]), firedrill.Ended{Step: w[1], Role: firedrill.RoleDo, Status: status, Started: at(boot, num(w[5])), Finished: at(boot, num(w[6]))})
+		case "alert":
+			add(num(w[1]), firedrill.Seen{Edge: firedrill.Edge{Observer: "a", Target: "alert", State: firedrill.Red, At: at(boot, num(w[1])), Alert: true}})
 		case "red", "green":
-			add(num(w[2]), firedrill.Seen{Edge: firedrill.Edge{Observer: "p", Target: w[1], State: firedrill.Colour(w[0]), At: at(boot, num(w[2]))}})
+			service, _, two := strings.Cut(w[1], ":")
+			if !two {
+				service = ""
+			}
+			add(num(w[2]), firedrill.Seen{Edge: firedrill.Edge{Observer: "p", Target: w[1], Service: service, State: firedrill.Colour(w[0]), At: at(boot, num(w[2]))}})
 		case "resumed":
 			add(num(w[1]), firedrill.Discharged{})
 			if len(w) > 3 {
@@ -66,7 +76,7 @@ func records(t *testing.T, program firedrill.Program, lines string) []firedrill.
 			}
 			add(num(w[2]), firedrill.Resumed{})
 		case "acks":
-			o := &firedrill.Observation{Observer: "s", Boot: w[1]}
+			o := &firedrill.Observation{Observer: fmt.Sprintf("s%d", len(bodies)), Boot: w[1]}
 			for i, a := range strings.Split(w[2], ",") {
 				o.Acks = append(o.Acks, firedrill.Ack{N: int64(i + 1), At: at("", num(strings.TrimSuffix(a, "!"))).Mono, Lost: strings.HasSuffix(a, "!")})
 			}
@@ -169,7 +179,9 @@ func TestMeasurements(t *testing.T) {
 		{"resumed on the same boot", "do drop inject damages - 10 11\ndo seen detect reads damage 12 13\nresumed 13 15\ndo restore recover changes - 15 16\ndo rows verify reads data 17 20",
 			"rto 6.0 = 3.0+3.0+- verified 10.0 rpo - of - lost -/- probes 0/0 gap 13.0-15.0"},
 		{"resumed on another boot", "do drop inject damages - 10 11\ndo seen detect reads damage 12 13\nresumed 13 30 b2\ndo restore recover changes - 31 32\ndo rows verify reads data 33 34",
-			"rto 22.0 = 3.0+19.0+- verified 24.0 rpo - of - lost -/- probes 0/0 gap 13.0-30.0"},
+			"rto - = 3.0+-+- verified - rpo - of - lost -/- probes 0/0 gap 13.0-30.0"},
+		{"a write after a restart of the machine is after the disaster, however the clocks stand", "do drop inject damages - 10 11\ndo seen detect reads damage 12 13\nresumed 13 30 b2\nacks b1 8,9.5!\nacks b2 1!,40",
+			"rto - = 3.0+-+- verified - rpo - of 4 lost 1/1 probes 0/0 gap 13.0-30.0"},
 		{"a wall clock that ran backwards measures nothing", "do drop inject damages - 10 11\ndo seen detect reads damage 12 13\nresumed 13 5 b2\ndo restore recover changes - 6 7\ndo rows verify reads data 8 9",
 			"rto - = 3.0+-+- verified - rpo - of - lost -/- probes 0/0 gap 13.0-13.0"},
 	} {
@@ -226,5 +238,151 @@ func TestPrefixesNeverPanic(t *testing.T) {
 		if m.RTO.Actual != nil && *m.RTO.Actual < 0 {
 			t.Errorf("after %d records: %v", n, *m.RTO.Actual)
 		}
+	}
+}
+
+func short(x *float64) string {
+	if x == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*x, 'f', 1, 64)
+}
+
+func TestServicesAreMeasuredByTheirOwnProbes(t *testing.T) {
+	t.Parallel()
+	const before = "green web:a 1\ngreen web:b 1\ngreen db:a 1\ngreen idle:a 1\n"
+	for _, c := range []struct{ name, lines, want string }{
+		{"each has its own time", before + drill + "red web:a 11\nred web:b 11.5\ngreen web:a 15\ngreen web:b 17\nred db:a 12\ngreen db:a 16.5",
+			"db 6.5=2.0+0.5 idle -=-+- web 7.0=1.0+1.0 whole 7.0"},
+		{"one does not come back", before + drill + "red web:a 11\ngreen web:a 16\nred db:a 12",
+			"db -=2.0+- idle -=-+- web 6.0=1.0+0.0 whole -"},
+		{"the machine was restarted", before + "do drop inject damages - 10 11\nred web:a 11\ndo seen detect reads damage 12 13\nresumed 13 30 b2\ndo restore recover changes - 31 32\ngreen web:a 33\ndo rows verify reads data 34 35",
+			"db -=-+- idle -=-+- web -=1.0+1.0 whole -"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := Measure(records(t, firedrill.Program{}, c.lines))
+			var got []string
+			for _, name := range []string{"db", "idle", "web"} {
+				s, there := m.RTO.Services[name]
+				if !there {
+					t.Errorf("%s is not measured", name)
+				}
+				got = append(got, fmt.Sprintf("%s %s=%s+%s", name, short(s.Actual), short(s.Observe), short(s.Green)))
+			}
+			if s := strings.Join(got, " ") + " whole " + short(m.RTO.Actual); s != c.want {
+				t.Errorf("got  %s\nwant %s", s, c.want)
+			}
+		})
+	}
+}
+
+// TestTheUsersAlert: detect_s is there only where the plan names an alert, and
+// what the alert says is nothing about the service.
+func TestTheUsersAlert(t *testing.T) {
+	t.Parallel()
+	named := firedrill.Program{Alert: firedrill.Values{"url": "http://alerts"}}
+	for _, c := range []struct {
+		program firedrill.Program
+		lines   string
+		want    string
+	}{
+		{firedrill.Program{}, drill, ""},
+		{named, drill + "alert 14.5\nalert 15", `"detect_s":4.5`},
+		{named, drill + "alert 9", `"detect_s":null`},
+		{named, drill, `"detect_s":null`},
+	} {
+		m := Measure(records(t, c.program, c.lines))
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "detect_s") != (c.want != "") || !strings.Contains(string(text), c.want) || len(m.Availability.Outages) != 0 || short(m.RTO.Observe) != "3.0" {
+			t.Errorf("%q: %s", c.lines, text)
+		}
+		var back firedrill.Measurement
+		if err := json.Unmarshal(text, &back); err != nil || back.RTO.Detect.Named != (c.want != "") {
+			t.Errorf("read back: %+v %v", back.RTO.Detect, err)
+		}
+		if told := strings.Contains(strings.Join(m.Notes, "\n"), "was not seen to fire"); told != strings.HasSuffix(c.want, "null") {
+			t.Errorf("notes %q", m.Notes)
+		}
+	}
+}
+
+// TestProbesThatShowNothingAreNamed: a probe that stayed green while the damage
+// was proven is named, once the damage was proven.
+func TestProbesThatShowNothingAreNamed(t *testing.T) {
+	t.Parallel()
+	const before = "green web:a 1\ngreen web:b 1\ngreen db:a 1\n"
+	for _, c := range []struct{ lines, want string }{
+		{before + drill + "red web:a 11\ngreen web:a 15", "1 of 2 probes of web passed while the service was damaged: web:b|no probe of db showed the damage that was proven: db:a"},
+		{before + drill + "red web:a 11\nred web:b 11\nred db:a 15.9", ""},
+		{before + drill + "red web:a 11\nred web:b 11\nred db:a 16.1", "no probe of db showed the damage that was proven: db:a"},
+		{before + strings.Replace(drill, "12 13", "12 13 failed", 1), ""},
+		{before + "red web:a 9\n" + drill + "red web:b 11\nred db:a 11\n", ""},
+	} {
+		if got := strings.Join(Measure(records(t, firedrill.Program{}, c.lines)).Notes, "|"); got != c.want {
+			t.Errorf("%s\ngot  %s\nwant %s", c.lines, got, c.want)
+		}
+	}
+}
+
+// TestLossesAreNamed: which numbers were lost and when, per store, and ghosts.
+func TestLossesAreNamed(t *testing.T) {
+	t.Parallel()
+	recs := records(t, firedrill.Program{}, drill+"acks b1 8,9!,9.5!,10.5!,12\nacks b1 7,11!")
+	for i, r := range recs {
+		if b, is := r.Body.(firedrill.Ended); is && b.Observation != nil && len(b.Observation.Acks) == 5 {
+			b.Observation.Store, b.Observation.Ghosts = "database one", []int64{7, 9}
+			recs[i].Body = b
+		}
+	}
+	m := Measure(recs)
+	got, err := json.Marshal(m.RPO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"actual_s":3,"acknowledged_writes":7,"lost_before_disaster":2,"lost_after_disaster":2,"ghosts":2`,
+		`"store":"database one","actual_s":2,"acknowledged_writes":5,"lost_before_disaster":{"count":2,"first":{"n":2,"at":"2026-01-01T12:00:09Z"},"last":{"n":3,"at":"2026-01-01T12:00:09.5Z"}}`,
+		`"lost_after_disaster":{"count":1,"first":{"n":4,"at":"2026-01-01T12:00:10.5Z"},"last":{"n":4,"at":"2026-01-01T12:00:10.5Z"}}`,
+		`"ghosts":{"count":2,"first":{"n":7,"at":null},"last":{"n":9,"at":null}}`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	if len(m.Notes) != 1 || m.Notes[0] != "database one: 2 writes between 7 and 9 are there, and no acknowledgement came: not counted as loss, nor as kept" {
+		t.Errorf("notes %q", m.Notes)
+	}
+}
+
+// TestOutagesKeepTheirFirstAndLastBadAnswer, and slow answers are told apart.
+func TestOutagesKeepTheirFirstAndLastBadAnswer(t *testing.T) {
+	t.Parallel()
+	recs := records(t, firedrill.Program{}, drill+"green a 1\ngreen b 1\nred a 11\ngreen a 15\nred b 12\nprobes 40 9")
+	for i, r := range recs {
+		switch b := r.Body.(type) {
+		case firedrill.Seen:
+			b.Edge.Detail = "first"
+			if b.Edge.Target == "a" && b.Edge.State == firedrill.Green {
+				b.Edge.Last = &firedrill.BadAnswer{At: at("b1", 14.9), Detail: "last of a"}
+			}
+			recs[i].Body = b
+		case firedrill.Ended:
+			if b.Observation != nil {
+				b.Observation.Targets = []firedrill.TargetProbed{{Target: "a", Probes: 20, Slow: 3, Cached: 2}, {Target: "b", Probes: 20, Slow: 4, Last: &firedrill.BadAnswer{At: at("b1", 19), Detail: "last of b"}}}
+			}
+		}
+	}
+	m := Measure(recs)
+	a := m.Availability
+	if len(a.Outages) != 2 || a.Outages[0].Detail != "first" || a.Outages[0].Last != "last of a" || a.Outages[0].LastAt.Format("05.0") != "14.9" ||
+		a.Outages[1].Last != "last of b" || a.Outages[1].To != nil || a.Slow != 7 || a.Failed != 9 || len(a.Targets) != 2 {
+		t.Errorf("%+v", a)
+	}
+	if len(m.Notes) != 1 || !strings.Contains(m.Notes[0], "a: 2 answers came from a cache") {
+		t.Errorf("notes %q", m.Notes)
 	}
 }

@@ -1,14 +1,18 @@
 package measure
 
-import "firedrill"
+import (
+	"firedrill"
+)
 
 // rto measures the recovery time and its parts.
 func (r *run) rto() firedrill.RTO {
-	out := firedrill.RTO{Target: target(r.program.RTO)}
+	out := firedrill.RTO{Target: target(r.program.RTO), Detect: firedrill.Detection{Named: r.program.Alert != nil}}
 	if r.start == nil {
 		return out
 	}
+	out.Detect.Seconds = r.detected()
 	acknowledged := r.acknowledged()
+	out.Services = r.services(acknowledged)
 	observed := r.observed(acknowledged)
 	if observed != nil {
 		out.Observe = between(*r.start, *observed)
@@ -22,7 +26,7 @@ func (r *run) rto() firedrill.RTO {
 	out.Recover = between(*observed, *acknowledged)
 	probed := len(r.edges) > 0 || r.probes() > 0
 	if probed {
-		out.Green = r.green(*acknowledged)
+		out.Green = r.green(*acknowledged, func(string) bool { return true })
 	}
 	if out.Observe == nil || out.Recover == nil || probed && out.Green == nil {
 		return out
@@ -35,24 +39,93 @@ func (r *run) rto() firedrill.RTO {
 	return out
 }
 
-// observed is when the damage was first seen: by a probe that turned red
-// before the recovery was over, or else by the first step that proved it.
-func (r *run) observed(before *firedrill.Stamp) *firedrill.Stamp {
-	for _, e := range r.sortedEdges() {
-		if e.State != firedrill.Red || r.start.After(e.At) || before != nil && e.At.After(*before) {
+// detected is when the user's own alert was first seen to fire.
+func (r *run) detected() *float64 {
+	for _, e := range r.alerts {
+		if e.State == firedrill.Red && !r.after(*r.start, e.At) {
+			return between(*r.start, e.At)
+		}
+	}
+	return nil
+}
+
+// services measures each service by its own probes.
+func (r *run) services(acknowledged *firedrill.Stamp) map[string]firedrill.ServiceRTO {
+	out := map[string]firedrill.ServiceRTO{}
+	for _, name := range r.serviceNames() {
+		of := func(service string) bool { return service == name }
+		s := firedrill.ServiceRTO{}
+		if red := r.firstRed(nil, of); red != nil {
+			s.Observe = between(*r.start, *red)
+			if acknowledged != nil {
+				s.Green = r.green(*acknowledged, of)
+				if done := between(*r.start, *acknowledged); done != nil && s.Green != nil {
+					sum := *done + *s.Green
+					s.Actual = &sum
+				}
+			}
+		}
+		out[name] = s
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// serviceNames gives the services that were watched, in the order in which
+// they were heard of.
+func (r *run) serviceNames() []string {
+	var names []string
+	known := map[string]bool{"": true}
+	hear := func(name string) {
+		if !known[name] {
+			known[name] = true
+			names = append(names, name)
+		}
+	}
+	for _, e := range r.edges {
+		hear(e.Service)
+	}
+	for _, o := range r.seen {
+		for _, t := range o.Targets {
+			hear(t.Service)
+		}
+	}
+	return names
+}
+
+// firstRed is when a target first turned red after the injection, and not
+// after a moment where one is given.
+func (r *run) firstRed(before *firedrill.Stamp, of func(service string) bool) *firedrill.Stamp {
+	for _, e := range r.edges {
+		if e.State != firedrill.Red || !of(e.Service) || r.after(*r.start, e.At) || before != nil && r.after(e.At, *before) {
 			continue
 		}
 		return &e.At
 	}
+	return nil
+}
+
+// observed is when the damage was first seen: by a probe that turned red
+// before the recovery was over, or else by the first step that proved it.
+func (r *run) observed(before *firedrill.Stamp) *firedrill.Stamp {
+	if red := r.firstRed(before, func(string) bool { return true }); red != nil {
+		return red
+	}
 	var first *firedrill.Stamp
 	for id, b := range r.ended {
-		s := r.steps[id]
-		if s.Proves == firedrill.ProvesDamage && s.Phase.Index() < firedrill.Recover.Index() && b.Status == firedrill.StatusOK && !r.start.After(b.Finished) &&
-			(first == nil || first.After(b.Finished)) {
+		if r.provesDamage(id) && !r.after(*r.start, b.Finished) && (first == nil || r.after(*first, b.Finished)) {
 			first = &b.Finished
 		}
 	}
 	return first
+}
+
+// provesDamage tells whether a step proved the damage while it was there.
+func (r *run) provesDamage(id string) bool {
+	s := r.steps[id]
+	return s.Proves == firedrill.ProvesDamage && s.Phase.Index() < firedrill.Recover.Index() && r.ended[id].Status == firedrill.StatusOK
 }
 
 // acknowledged is when the last mutation of the recovery was acknowledged;
@@ -67,7 +140,7 @@ func (r *run) acknowledged() *firedrill.Stamp {
 		if !ended || b.Status != firedrill.StatusOK {
 			return nil
 		}
-		if r.resolved[id].Impact != firedrill.Reads && (last == nil || b.Finished.After(*last)) {
+		if r.resolved[id].Impact != firedrill.Reads && (last == nil || r.after(b.Finished, *last)) {
 			last = &b.Finished
 		}
 	}
@@ -86,52 +159,66 @@ func (r *run) verified() *firedrill.Stamp {
 		if !ended || b.Status != firedrill.StatusOK {
 			return nil
 		}
-		if last == nil || b.Finished.After(*last) {
+		if last == nil || r.after(b.Finished, *last) {
 			last = &b.Finished
 		}
 	}
 	return last
 }
 
+// targetKey names a target among those of all observers.
+func targetKey(observer, target string) string { return observer + "\x00" + target }
+
 // green is the time from the acknowledgement until the last target turned
 // green and stayed so to the end of the verification; 0 where all were green
-// by then, nil where one was still red or no target was ever seen.
-func (r *run) green(acknowledged firedrill.Stamp) *float64 {
+// by then, nil where one was still red, none was ever seen, or the machine was
+// restarted in between.
+func (r *run) green(acknowledged firedrill.Stamp, of func(service string) bool) *float64 {
 	end := r.verifyEnd()
 	state := map[string]firedrill.Edge{}
-	for _, e := range r.sortedEdges() {
-		if e.At.After(end) {
+	for _, e := range r.edges {
+		if r.after(e.At, end) || !of(e.Service) {
 			continue
 		}
-		key := e.Observer + "\x00" + e.Target
+		key := targetKey(e.Observer, e.Target)
 		if state[key].State != e.State { // only a change turns a target green
 			state[key] = e
 		}
 	}
-	if len(state) == 0 || !r.everyProbeSeen() {
+	if len(state) == 0 || !r.everyProbeSeen(of) {
 		return nil
 	}
 	latest := 0.0
 	for _, e := range state {
-		if e.State != firedrill.Green {
+		switch {
+		case e.State != firedrill.Green:
+			return nil
+		case !r.after(e.At, acknowledged):
+			continue
+		}
+		s := between(acknowledged, e.At)
+		if s == nil {
 			return nil
 		}
-		if s := between(acknowledged, e.At); s != nil {
-			latest = max(latest, *s)
-		}
+		latest = max(latest, *s)
 	}
 	return &latest
 }
 
 // everyProbeSeen tells whether each probe that sent requests told a state.
-func (r *run) everyProbeSeen() bool {
-	told := map[string]bool{}
+func (r *run) everyProbeSeen(of func(service string) bool) bool {
+	observers, targets := map[string]bool{}, map[string]bool{}
 	for _, e := range r.edges {
-		told[e.Observer] = true
+		observers[e.Observer], targets[targetKey(e.Observer, e.Target)] = true, true
 	}
 	for _, o := range r.seen {
-		if o.Probes > 0 && !told[o.Observer] {
+		if o.Probes > 0 && !observers[o.Observer] {
 			return false
+		}
+		for _, t := range o.Targets {
+			if t.Probes > 0 && of(t.Service) && !targets[targetKey(o.Observer, t.Target)] {
+				return false
+			}
 		}
 	}
 	return true
@@ -142,7 +229,7 @@ func (r *run) everyProbeSeen() bool {
 func (r *run) verifyEnd() firedrill.Stamp {
 	var end *firedrill.Stamp
 	for id, b := range r.ended {
-		if r.steps[id].Phase == firedrill.Verify && (end == nil || b.Finished.After(*end)) {
+		if r.steps[id].Phase == firedrill.Verify && (end == nil || r.after(b.Finished, *end)) {
 			end = &b.Finished
 		}
 	}
