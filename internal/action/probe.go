@@ -18,6 +18,12 @@ type Probe struct {
 	// keys are allowed. Integers compare exactly.
 	JSON     firedrill.Values `json:"json,omitempty" doc:"values that the JSON answer must hold; further keys are allowed"`
 	Contains string           `json:"contains,omitempty" doc:"text that the answer must contain"`
+	// ResponseHeaders must be in the answer, with these values.
+	ResponseHeaders firedrill.Values `json:"response_headers,omitempty" doc:"headers that the answer must have, with their values"`
+	// Timeout and Slow are told apart: an answer that takes too long is red, a
+	// slow one is green and counted.
+	Timeout firedrill.Duration `json:"timeout,omitempty" doc:"time after which no answer is a bad answer, 2s if left out"`
+	Slow    firedrill.Duration `json:"slow,omitempty" doc:"time above which a good answer counts as slow; slow is not down"`
 	// Headers holds strings or references to secrets ({env: NAME}).
 	Headers firedrill.Values `json:"headers,omitempty" doc:"headers to send; a value is a string or a reference to a secret: {env: NAME}, {file: PATH} or {command: [PROGRAM, ARG]}"`
 }

@@ -53,7 +53,8 @@ func orEmpty(v firedrill.Values) map[string]any {
 	return v
 }
 
-// probes gathers the probes of all resources, each with its name and address.
+// probes gathers the probes of all resources, each with its name,
+// its address and the resource that it belongs to.
 func probes(env firedrill.Environment) []any {
 	list := []any{}
 	for _, key := range slices.Sorted(maps.Keys(env.Resources)) {
@@ -72,6 +73,7 @@ func probes(env firedrill.Environment) []any {
 			if one["name"] = key + " " + path; method != "" && method != "GET" {
 				one["name"] = key + " " + method + " " + path
 			}
+			one["service"] = key
 			delete(one, "path")
 			list = append(list, one)
 		}

@@ -20,6 +20,7 @@ type drive struct {
 	records   []firedrill.Record
 	inputs    chan engine.Input
 	observers *observers
+	injection injection
 	calls     map[string]context.CancelFunc // by op and role
 	flying    int                           // effects whose answer is outstanding
 	base      context.Context               // of calls: not ended by an interrupt
@@ -33,7 +34,9 @@ func (r *Runner) drive(ctx context.Context, m *engine.Machine, id string, earlie
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	d := &drive{r: r, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base}
+	d := &drive{r: r, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
+		injection: injection{phases: map[string]firedrill.Phase{}}}
+	d.injection.note(earlier)
 	d.observers = newObservers(base, func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
 	err = d.loop(ctx, first(r.cfg.Now()))
@@ -98,6 +101,7 @@ func (d *drive) step(in engine.Input) error {
 		}
 		d.m.Advance()
 		d.records = append(d.records, rd.Records...)
+		d.injection.note(rd.Records)
 		d.r.setDamage(d.m.Damaged())
 		for _, rec := range rd.Records {
 			d.r.cfg.Listener(rec)
@@ -218,7 +222,7 @@ func status(ctx context.Context, e engine.Effect, err error) firedrill.Status {
 
 func (d *drive) callOf(e engine.Effect) firedrill.Call {
 	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Inputs: e.Inputs, Environment: d.m.Program().Environment,
-		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
+		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Injected: d.injection.sent, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
 }
 
 // ask asks an action what became of a call whose outcome was lost.

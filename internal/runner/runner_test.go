@@ -231,6 +231,27 @@ func TestADrillPassesAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestTheInjectionIsKnown: calls can ask when the first injection was sent,
+// and after a resume they still can.
+func TestTheInjectionIsKnown(t *testing.T) {
+	t.Parallel()
+	at := func(n int64) firedrill.Stamp { return firedrill.Stamp{Mono: n, Boot: "b"} }
+	records := []firedrill.Record{
+		{At: at(1), Body: firedrill.RunStarted{Program: program()}},
+		{At: at(2), Body: firedrill.Intended{Step: "before", Role: firedrill.RoleDo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
+		{At: at(3), Body: firedrill.Intended{Step: "damage", Role: firedrill.RoleDo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
+		{At: at(4), Body: firedrill.Intended{Step: "damage", Role: firedrill.RoleDo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
+		{At: at(5), Body: firedrill.Intended{Step: "damage", Role: firedrill.RoleUndo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
+	}
+	for n := range records {
+		i := injection{phases: map[string]firedrill.Phase{}}
+		i.note(records[:n+1])
+		if got, known := i.sent(); known != (n >= 2) || known && got != at(3) {
+			t.Errorf("after %d records: %v %v", n+1, got, known)
+		}
+	}
+}
+
 func TestProductionIsRefusedBeforeAnything(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, t.TempDir(), nil, nil)

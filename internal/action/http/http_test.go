@@ -96,6 +96,9 @@ func do(t *testing.T, crew *crew, name string, in firedrill.Values) (firedrill.O
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	out, err := a.Do(ctx, firedrill.Call{Step: name, Attempt: 1, Inputs: in, Dir: t.TempDir(), Observers: crew, Progress: func(firedrill.Progress) {},
+		Injected: func() (firedrill.Stamp, bool) {
+			return firedrill.Stamp{Wall: time.Now(), Mono: time.Now().UnixNano(), Boot: "b"}, true
+		},
 		Now: func() firedrill.Stamp {
 			return firedrill.Stamp{Wall: time.Now(), Mono: time.Now().UnixNano(), Boot: "b"}
 		}})
@@ -152,8 +155,8 @@ func TestABaselineMustBeHealthyAndAbleToFail(t *testing.T) {
 	}
 	blindProbe := map[string]any{"name": "blind", "url": s.URL + "/varies"}
 	out, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{blindProbe, probe(s, "/data", nil)}})
-	if err != nil || len(out.Collateral) != 1 || !strings.Contains(out.Collateral[0], "blind would not notice") {
-		t.Errorf("a probe that notices nothing: %+v %v", out.Collateral, err)
+	if err != nil || len(out.Notes) != 1 || !strings.Contains(out.Notes[0], "probe blind passes with a wrong body") {
+		t.Errorf("a probe that notices nothing: %q %v", out.Notes, err)
 	}
 	s.bad.Store("status")
 	if _, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{probe(s, "/data", nil)}}); firedrill.KindOf(err) != firedrill.KindExpectation {
@@ -202,12 +205,13 @@ func TestAWatchSeesRedAndGreen(t *testing.T) {
 
 func TestDeclaredChecks(t *testing.T) {
 	t.Parallel()
-	a := answer{200, []byte(`{"status":"healthy","n":{"big":9007199254740993}}`)}
+	a := answer{200, []byte(`{"status":"healthy","n":{"big":9007199254740993}}`), http.Header{"Content-Type": {"application/json"}}}
 	for want, p := range map[string]Probe{
 		"":                  {JSON: firedrill.Values{"n": map[string]any{"big": int64(9007199254740993)}}, Contains: "healthy"},
 		"status 200":        {Status: 201},
 		"does not contain":  {Contains: "nope"},
 		"n.big is":          {JSON: firedrill.Values{"n": map[string]any{"big": int64(9007199254740992)}}},
+		"header Server is":  {ResponseHeaders: firedrill.Values{"content-type": "application/json", "Server": "x"}},
 		`has no "m"`:        {JSON: firedrill.Values{"m": true}},
 		"status is healthy": {JSON: firedrill.Values{"status": true}},
 	} {
@@ -216,7 +220,7 @@ func TestDeclaredChecks(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", p, err, want)
 		}
 	}
-	if err := (Probe{JSON: firedrill.Values{"a": true}}).check(answer{200, []byte("<html>")}); err == nil {
+	if err := (Probe{JSON: firedrill.Values{"a": true}}).check(answer{status: 200, body: []byte("<html>")}); err == nil {
 		t.Error("HTML passed as JSON")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -26,6 +27,11 @@ type Probe struct {
 	JSON     firedrill.Values `json:"json,omitempty" doc:"values that the JSON answer must hold; further keys are allowed"`
 	Contains string           `json:"contains,omitempty" doc:"text that the answer must contain"`
 	Headers  firedrill.Values `json:"headers,omitempty" doc:"headers to send; a value is a string or a reference to a secret"`
+
+	ResponseHeaders firedrill.Values   `json:"response_headers,omitempty" doc:"headers that the answer must have, with their values"`
+	Service         string             `json:"service,omitempty" doc:"resource that the probe belongs to"`
+	Timeout         firedrill.Duration `json:"timeout,omitempty" doc:"time after which no answer is a bad answer"`
+	Slow            firedrill.Duration `json:"slow,omitempty" doc:"time above which a good answer of a watched service counts as slow"`
 }
 
 // name is how a probe is shown.
@@ -43,6 +49,7 @@ const maxBody = 1 << 20
 type answer struct {
 	status int
 	body   []byte
+	header http.Header
 }
 
 // digest stands for the answer where it is compared.
@@ -51,8 +58,22 @@ func (a answer) digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ask sends the probe's request once.
+// ask sends the probe's request once, and waits no longer than the probe says.
 func (p *pack) ask(ctx context.Context, pr Probe) (answer, error) {
+	patience, err := pr.Timeout.Parse()
+	if err != nil {
+		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUsage, Target: pr.name(), Detail: "its timeout is no duration", Err: err, Remedy: "write for example timeout: 500ms"}
+	}
+	if patience > 0 {
+		bound, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		ctx = bound
+	}
+	return p.send(ctx, pr, "")
+}
+
+// send sends a request with a body, which may be empty.
+func (p *pack) send(ctx context.Context, pr Probe, body string) (answer, error) {
 	method := pr.Method
 	if method == "" {
 		method = http.MethodGet
@@ -61,7 +82,7 @@ func (p *pack) ask(ctx context.Context, pr Probe) (answer, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUsage, Target: pr.name(), Detail: fmt.Sprintf("%q is not an http address", pr.URL), Remedy: "set the url of the resource in the plan"}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, pr.URL, nil)
+	req, err := http.NewRequestWithContext(ctx, method, pr.URL, strings.NewReader(body))
 	if err != nil {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUsage, Target: pr.name(), Err: err, Remedy: "correct the probe in the plan"}
 	}
@@ -79,14 +100,14 @@ func (p *pack) ask(ctx context.Context, pr Probe) (answer, error) {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUnavailable, Target: pr.name(), Detail: "no answer", Err: cause(err), Remedy: "look whether the service runs and whether the url in the plan is right"}
 	}
 	defer resp.Body.Close() //nolint:errcheck // what was read is what counts
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	got, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUnavailable, Target: pr.name(), Detail: "the answer broke off", Err: cause(err), Remedy: "look at the service"}
-	case len(body) > maxBody:
+	case len(got) > maxBody:
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUnsupported, Target: pr.name(), Detail: fmt.Sprintf("the answer is longer than %d bytes", maxBody), Remedy: "probe a route with a shorter answer"}
 	}
-	return answer{resp.StatusCode, body}, nil
+	return answer{resp.StatusCode, got, resp.Header}, nil
 }
 
 // cause leaves out of a client's error the address, which may hold a secret in
@@ -107,6 +128,11 @@ func (p Probe) check(a answer) error {
 	}
 	if a.status != want {
 		return fmt.Errorf("status %d, expected %d", a.status, want)
+	}
+	for name, want := range p.ResponseHeaders {
+		if got := a.header.Get(name); got != fmt.Sprint(want) {
+			return fmt.Errorf("header %s is %q, expected %q", name, got, fmt.Sprint(want))
+		}
 	}
 	if p.Contains != "" && !bytes.Contains(a.body, []byte(p.Contains)) {
 		return fmt.Errorf("the answer does not contain %q", p.Contains)

@@ -40,6 +40,10 @@ func (p *pack) prove() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
+			all, res.Notes, err = p.trusted(ctx, name, all)
+			if err != nil {
+				return res, err
+			}
 			res.Out.Share, res.Out.Confidence = orShare(in.Share, 0.05), orShare(in.Confidence, 0.99)
 			if res.Out.Share <= 0 || res.Out.Share >= 1 || res.Out.Confidence <= 0 || res.Out.Confidence >= 1 {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "inputs share and confidence", Detail: "must be above 0 and below 1", Remedy: "write for example share: 0.05, confidence: 0.99"}
@@ -58,6 +62,12 @@ func (p *pack) prove() firedrill.Action {
 						return res, err
 					}
 					check.Compared++
+					if err == nil {
+						err = kept(a, call)
+					}
+					if unknown := hidden(name, e, err); unknown != nil {
+						return res, unknown
+					}
 					if err == nil {
 						err = e.judge(a)
 					}

@@ -37,14 +37,22 @@ func (p *pack) watch() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
+			cfg := observe.WatchConfig{Name: call.Step, Every: time.Duration(in.EveryMS) * time.Millisecond, Timeout: time.Duration(in.Timeout) * time.Millisecond, Now: call.Now}
+			for _, e := range all {
+				t := observe.Target{Name: e.name(), Service: e.Service, Check: p.checker(e, call)}
+				if t.Timeout, err = e.Timeout.Parse(); err == nil {
+					t.Slow, err = e.Slow.Parse()
+				}
+				if err != nil {
+					return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "probe " + e.name(), Detail: "timeout or slow is no duration", Err: err, Remedy: "write for example slow: 250ms"}
+				}
+				cfg.Targets = append(cfg.Targets, t)
+			}
 			samples, err := os.OpenFile(filepath.Join(call.Dir, "samples-"+strings.ReplaceAll(call.Step, "/", "-")+".jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 			if err != nil {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindStorage, Target: call.Dir, Err: err, Remedy: "look at the disk, or use another --home"}
 			}
-			cfg := observe.WatchConfig{Name: call.Step, Every: time.Duration(in.EveryMS) * time.Millisecond, Timeout: time.Duration(in.Timeout) * time.Millisecond, Now: call.Now, Samples: samples}
-			for _, e := range all {
-				cfg.Targets = append(cfg.Targets, observe.Target{Name: e.name(), Check: p.checker(e)})
-			}
+			cfg.Samples = samples
 			w := &watching{Watch: observe.NewWatch(cfg), samples: samples}
 			if err := call.Observers.Start(call.Step, w); err != nil {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "watch " + call.Step, Err: err}
@@ -75,9 +83,12 @@ func (w *watching) Run(ctx context.Context, emit func(firedrill.Edge)) {
 	_ = w.samples.Close()
 }
 
-func (p *pack) checker(e expectation) func(context.Context) error {
+func (p *pack) checker(e expectation, call firedrill.Call) func(context.Context) error {
 	return func(ctx context.Context) error {
 		a, err := p.ask(ctx, e.Probe)
+		if err == nil {
+			err = kept(a, call)
+		}
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,40 @@
+package http
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"firedrill"
+	"firedrill/internal/observe"
+)
+
+// kept tells whether a cache may have kept an answer from before the
+// injection, by the Age that every cache on the way has to name. Such an answer
+// shows neither the damage nor that it is gone.
+func kept(a answer, call firedrill.Call) error {
+	seconds, err := strconv.ParseInt(a.header.Get("Age"), 10, 64)
+	if err != nil || seconds <= 0 || call.Injected == nil {
+		return nil // it was not kept, or there is nothing that it could hide
+	}
+	injected, known := call.Injected()
+	if !known {
+		return nil
+	}
+	age := time.Duration(seconds) * time.Second
+	// A cache cuts the fraction of its seconds off.
+	if since, _ := call.Now().Since(injected); age+time.Second > since {
+		return observe.Cached{Age: age}
+	}
+	return nil
+}
+
+// hidden turns the error of an answer that a cache had kept into one that says
+// that nothing is known; nil for any other error.
+func hidden(op string, e expectation, err error) error {
+	var c observe.Cached
+	if !errors.As(err, &c) {
+		return nil
+	}
+	return &firedrill.Error{Op: op, Kind: firedrill.KindUnknown, Target: e.name(), Err: err, Remedy: "probe a route that no cache keeps"}
+}
