@@ -215,7 +215,7 @@ func (b *builder) drills(root *node, p *firedrill.Plan) {
 }
 
 func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
-	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "rto", "rpo", "unattended", "steps", "title")
+	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "rto", "rpo", "unattended", "steps", "title", "alert")
 	if n == nil {
 		return firedrill.Drill{}, false
 	}
@@ -237,6 +237,9 @@ func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
 		} else {
 			out.Inputs = asValues(w.plain())
 		}
+	}
+	if a := n.get("alert"); a != nil {
+		out.Alert = b.alert(a)
 	}
 	steps := n.get("steps")
 	switch {

@@ -69,6 +69,9 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad frequency":         {head + "drills: {d1-pitr: {use: d1-pitr, every: mothly}}", `"mothly" is no frequency|did you mean "monthly"`},
 		"bad duration":          {head + "drills: {d1-pitr: {use: d1-pitr, rto: 30 minutes}}", `"30 minutes" is no duration`},
 		"no time":               {head + "drills: {d1-pitr: {use: d1-pitr, rto: 0s}}", "must be longer than nothing"},
+		"unknown alert key":     {head + "drills: {a: {use: d1-pitr, alert: {url: x, jsn: {a: 1}}}}", `alert has no key "jsn"|did you mean "json"`},
+		"alert without address": {head + "drills: {a: {use: d1-pitr, alert: {within: 5m}}}", `alert needs "url"`},
+		"alert too short":       {head + "drills: {a: {use: d1-pitr, alert: {url: x, every: 0s}}}", "longer than nothing"},
 		"unknown drill":         {head + "drills: {a: {use: d1-pitrr}}", `no built-in drill "d1-pitrr"|did you mean "d1-pitr"`},
 		"unknown input":         {head + "drills: {a: {use: d1-pitr, with: {databse: primary}}}", `there is no input "databse"|did you mean "database"`},
 		"unknown resource":      {head + "drills: {a: {use: d1-pitr, with: {database: primry}}}", `no resource "primry"`},
@@ -106,6 +109,37 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 				t.Errorf("kind %s", firedrill.KindOf(err))
 			}
 		})
+	}
+}
+
+// TestAnAlertIsWatchedAndWaitedFor: a drill whose plan names an alert watches it
+// from before the injection, and recovers once it fired.
+func TestAnAlertIsWatchedAndWaitedFor(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	text := head + "drills:\n  with: {use: d1-pitr, alert: {url: \"https://alerts.example.com/a\", json: {state: firing}, within: 90s}}\n  without: {use: d1-pitr}\n"
+	p, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var with, without []string
+	for name, ids := range map[string]*[]string{"with": &with, "without": &without} {
+		prog, err := plan.Program(p, name, "", cat, playbook.Library{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (prog.Alert != nil) != (name == "with") {
+			t.Errorf("%s: alert %v", name, prog.Alert)
+		}
+		for _, s := range prog.Steps {
+			*ids = append(*ids, string(s.Phase)+" "+s.ID)
+			if s.ID == "alerted" && s.With["within"] != "90s" {
+				t.Errorf("waits %v", s.With["within"])
+			}
+		}
+	}
+	if got := with[len(without):]; !slices.Equal(with[:len(without)], without) || !slices.Equal(got, []string{"baseline alert", "detect alerted"}) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -39,6 +39,9 @@ func Program(p *firedrill.Plan, drill, env string, cat firedrill.Catalog, lib Li
 		prog.Title, prog.Steps = book.Title, book.Steps
 		inputTypes = book.inputTypes(cat)
 	}
+	if d.Alert != nil {
+		prog.Alert, prog.Steps = d.Alert, append(slices.Clone(prog.Steps), alertSteps(d)...)
+	}
 	c := &linker{catalog: cat, program: prog, inputs: inputTypes, ids: map[string]int{}}
 	if prog.Steps, err = c.link(prog.Steps); err != nil {
 		return nil, err

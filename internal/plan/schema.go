@@ -77,7 +77,7 @@ func resourceSchema(cat firedrill.Catalog) *jsonschema.Schema {
 }
 
 func drillSchema(cat firedrill.Catalog, lib Library) *jsonschema.Schema {
-	return closed(map[string]*jsonschema.Schema{
+	properties := map[string]*jsonschema.Schema{
 		"on":         text("environment; may be left out where only one is not production"),
 		"use":        oneOf("built-in drill", lib.Names()),
 		"with":       {Type: "object", Description: "inputs of the built-in drill"},
@@ -87,7 +87,12 @@ func drillSchema(cat firedrill.Catalog, lib Library) *jsonschema.Schema {
 		"unattended": boolean("--yes may stand for the typed confirmation"),
 		"title":      text("what it is about"),
 		"steps":      {Type: "array", Description: "steps of its own, instead of use", Items: stepSchema(cat), MinItems: jsonschema.Ptr(1)},
-	})
+	}
+	if spec, ok := cat.Action(alertAction); ok {
+		properties["alert"] = typeSchema(spec.In)
+		properties["alert"].Description = "the user's own alert: a route that shows whether it fires"
+	}
+	return closed(properties)
 }
 
 func stepSchema(cat firedrill.Catalog) *jsonschema.Schema {

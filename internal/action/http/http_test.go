@@ -61,16 +61,56 @@ func newService(t *testing.T) *service {
 
 // crew holds observers as the runner does.
 type crew struct {
-	mu   sync.Mutex
-	all  map[string]firedrill.Observer
-	done sync.WaitGroup
+	mu       sync.Mutex
+	all      map[string]firedrill.Observer
+	edges    []firedrill.Edge
+	injected atomic.Pointer[firedrill.Stamp] // nil: nothing was injected
+	done     sync.WaitGroup
+}
+
+func newCrew() *crew { return &crew{all: map[string]firedrill.Observer{}} }
+
+// now is the clock of all calls.
+func now() firedrill.Stamp {
+	t := time.Now()
+	return firedrill.Stamp{Wall: t, Mono: t.UnixNano(), Boot: "b"}
+}
+
+// inject notes that the injection is sent now.
+func (c *crew) inject() {
+	at := now()
+	c.injected.Store(&at)
+}
+
+func (c *crew) sent() (firedrill.Stamp, bool) {
+	if at := c.injected.Load(); at != nil {
+		return *at, true
+	}
+	return firedrill.Stamp{}, false
+}
+
+// saw gives the colours that an observer emitted.
+func (c *crew) saw() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []string
+	for _, e := range c.edges {
+		all = append(all, string(e.State))
+	}
+	return strings.Join(all, " ")
 }
 
 func (c *crew) Start(name string, o firedrill.Observer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all[name] = o
-	c.done.Go(func() { o.Run(context.Background(), func(firedrill.Edge) {}) })
+	c.done.Go(func() {
+		o.Run(context.Background(), func(e firedrill.Edge) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.edges = append(c.edges, e)
+		})
+	})
 	return nil
 }
 
@@ -96,12 +136,7 @@ func do(t *testing.T, crew *crew, name string, in firedrill.Values) (firedrill.O
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	out, err := a.Do(ctx, firedrill.Call{Step: name, Attempt: 1, Inputs: in, Dir: t.TempDir(), Observers: crew, Progress: func(firedrill.Progress) {},
-		Injected: func() (firedrill.Stamp, bool) {
-			return firedrill.Stamp{Wall: time.Now(), Mono: time.Now().UnixNano(), Boot: "b"}, true
-		},
-		Now: func() firedrill.Stamp {
-			return firedrill.Stamp{Wall: time.Now(), Mono: time.Now().UnixNano(), Boot: "b"}
-		}})
+		Now: now, Injected: crew.sent})
 	told, merr := json.Marshal(out)
 	if merr != nil {
 		t.Fatal(merr)
@@ -126,7 +161,7 @@ func TestAnswersAreComparedByteByByte(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	probes := []any{probe(s, "/data", nil), probe(s, "/secret", firedrill.Values{"headers": map[string]any{"X-Key": map[string]any{"env": "KEY"}}})}
-	base, err := do(t, nil, "http.baseline", firedrill.Values{"probes": probes})
+	base, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": probes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +169,7 @@ func TestAnswersAreComparedByteByByte(t *testing.T) {
 	for bad, want := range map[string]string{"": "", "status": "status 500", "body": "not the one before", "cached ok": "not the one before", "redirect": "status 302"} {
 		s.bad.Store(bad)
 		for _, name := range []string{"http.compare", "http.prove"} {
-			out, err := do(t, nil, name, in)
+			out, err := do(t, newCrew(), name, in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,19 +185,19 @@ func TestAnswersAreComparedByteByByte(t *testing.T) {
 func TestABaselineMustBeHealthyAndAbleToFail(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	if _, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{}}); firedrill.KindOf(err) != firedrill.KindExpectation {
+	if _, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{}}); firedrill.KindOf(err) != firedrill.KindExpectation {
 		t.Errorf("no probes: %v", err)
 	}
 	blindProbe := map[string]any{"name": "blind", "url": s.URL + "/varies"}
-	out, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{blindProbe, probe(s, "/data", nil)}})
+	out, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{blindProbe, probe(s, "/data", nil)}})
 	if err != nil || len(out.Notes) != 1 || !strings.Contains(out.Notes[0], "probe blind passes with a wrong body") {
 		t.Errorf("a probe that notices nothing: %q %v", out.Notes, err)
 	}
 	s.bad.Store("status")
-	if _, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{probe(s, "/data", nil)}}); firedrill.KindOf(err) != firedrill.KindExpectation {
+	if _, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{probe(s, "/data", nil)}}); firedrill.KindOf(err) != firedrill.KindExpectation {
 		t.Errorf("not healthy: %v", err)
 	}
-	if _, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{map[string]any{"url": "http://127.0.0.1:1/"}}}); firedrill.KindOf(err) != firedrill.KindUnavailable {
+	if _, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{map[string]any{"url": "http://127.0.0.1:1/"}}}); firedrill.KindOf(err) != firedrill.KindUnavailable {
 		t.Errorf("nobody answers: %v", err)
 	}
 }
@@ -170,7 +205,7 @@ func TestABaselineMustBeHealthyAndAbleToFail(t *testing.T) {
 func TestAWatchSeesRedAndGreen(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	c := &crew{all: map[string]firedrill.Observer{}}
+	c := newCrew()
 	probes := []any{probe(s, "/data", nil)}
 	base, err := do(t, c, "http.baseline", firedrill.Values{"probes": probes})
 	if err != nil {

@@ -56,17 +56,17 @@ func TestOnlyProbesThatCanFailAreCounted(t *testing.T) {
 	s := newService(t)
 	blind, sees := map[string]any{"name": "blind", "url": s.URL + "/data"}, probe(s, "/data", nil)
 	for _, name := range []string{"http.compare", "http.prove"} {
-		out, err := do(t, nil, name, firedrill.Values{"probes": []any{blind, sees}})
+		out, err := do(t, newCrew(), name, firedrill.Values{"probes": []any{blind, sees}})
 		if err != nil || len(out.Checks) != 1 || !out.Checks[0].OK || len(out.Notes) != 1 || !strings.Contains(out.Notes[0], "probe blind") {
 			t.Errorf("%s: %+v %v", name, out, err)
 		}
-		out, err = do(t, nil, name, firedrill.Values{"probes": []any{blind}})
+		out, err = do(t, newCrew(), name, firedrill.Values{"probes": []any{blind}})
 		if firedrill.KindOf(err) != firedrill.KindUnsupported || len(out.Checks) != 0 {
 			t.Errorf("%s of a blind probe alone: %+v %v", name, out, err)
 		}
 	}
 	varies := map[string]any{"name": "varies", "url": s.URL + "/varies"}
-	if _, err := do(t, nil, "http.baseline", firedrill.Values{"probes": []any{varies}}); firedrill.KindOf(err) != firedrill.KindUnsupported {
+	if _, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{varies}}); firedrill.KindOf(err) != firedrill.KindUnsupported {
 		t.Errorf("a baseline of a blind probe alone: %v", err)
 	}
 }
@@ -75,10 +75,10 @@ func TestOnlyProbesThatCanFailAreCounted(t *testing.T) {
 // that the service is good nor that it is bad; what is younger counts.
 func TestWhatACacheKeptProvesNothing(t *testing.T) {
 	t.Parallel()
-	now := firedrill.Stamp{Mono: int64(time.Hour), Boot: "b"}
-	injected := now
+	at := firedrill.Stamp{Mono: int64(time.Hour), Boot: "b"}
+	injected := at
 	injected.Mono -= int64(10 * time.Second)
-	call := firedrill.Call{Now: func() firedrill.Stamp { return now }, Injected: func() (firedrill.Stamp, bool) { return injected, true }}
+	call := firedrill.Call{Now: func() firedrill.Stamp { return at }, Injected: func() (firedrill.Stamp, bool) { return injected, true }}
 	for age, cached := range map[string]bool{"": false, "0": false, "9": false, "10": true, "11": true, "3600": true, "-3": false, "soon": false} {
 		a := answer{header: http.Header{"Age": {age}}}
 		if err := kept(a, call); (err != nil) != cached {
@@ -99,13 +99,15 @@ func TestWhatACacheKeptProvesNothing(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	in := firedrill.Values{"probes": []any{map[string]any{"url": s.URL, "json": map[string]any{"ok": true}}}}
+	c := newCrew()
+	c.inject()
 	for _, name := range []string{"http.compare", "http.prove"} {
 		old.Store(false)
-		if out, err := do(t, nil, name, in); err != nil || !out.Checks[0].OK {
+		if out, err := do(t, c, name, in); err != nil || !out.Checks[0].OK {
 			t.Errorf("%s of a fresh answer: %+v %v", name, out, err)
 		}
 		old.Store(true)
-		if _, err := do(t, nil, name, in); firedrill.KindOf(err) != firedrill.KindUnknown {
+		if _, err := do(t, c, name, in); firedrill.KindOf(err) != firedrill.KindUnknown {
 			t.Errorf("%s of a kept answer: %v", name, err)
 		}
 	}
@@ -124,7 +126,7 @@ func TestProbesSayHowLongToWait(t *testing.T) {
 		fmt.Fprint(w, `{"ok":true}`)
 	}))
 	t.Cleanup(s.Close)
-	c := &crew{all: map[string]firedrill.Observer{}}
+	c := newCrew()
 	in := firedrill.Values{"every_ms": int64(5), "probes": []any{map[string]any{"name": "app", "url": s.URL, "service": "gateway", "timeout": "300ms", "slow": "1ms", "json": map[string]any{"ok": true}}}}
 	delay.Store(int64(5 * time.Millisecond))
 	if _, err := do(t, c, "http.watch", in); err != nil {

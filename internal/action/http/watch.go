@@ -137,23 +137,31 @@ func (p *pack) await() firedrill.Action {
 		})
 }
 
-// findWatch gives a running watch. When a run is resumed its watches are started
-// again beside the steps that are redone, so it waits for a while.
-func findWatch(ctx context.Context, op string, call firedrill.Call, name string) (*watching, error) {
+// lookAgain is the time between two looks at what an observer saw.
+const lookAgain = 20 * time.Millisecond
+
+// find gives a running observer. When a run is resumed its observers are
+// started again beside the steps that are redone, so it waits for a while.
+func find[T firedrill.Observer](ctx context.Context, op string, call firedrill.Call, what, name, starter string) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	for {
 		if o, ok := call.Observers.Get(name); ok {
-			if w, ok := o.(*watching); ok {
+			if w, ok := o.(T); ok {
 				return w, nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "watch " + name, Detail: "does not run", Remedy: "start it with http.watch"}
-		case <-time.After(20 * time.Millisecond):
+			var none T
+			return none, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: what + " " + name, Detail: "does not run", Remedy: "start it with " + starter}
+		case <-time.After(lookAgain):
 		}
 	}
+}
+
+func findWatch(ctx context.Context, op string, call firedrill.Call, name string) (*watching, error) {
+	return find[*watching](ctx, op, call, "watch", name, "http.watch")
 }
 
 type unwatchIn struct {
