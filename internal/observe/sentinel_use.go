@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 )
 
 // StartSentinel starts one, or takes up what a process before this one began,
-// and waits for its first acknowledged write. It gives the name that the other
+// and waits for the first write that is ever acknowledged. It gives the name that the other
 // calls find it by and says what was done.
 func StartSentinel(ctx context.Context, op string, call firedrill.Call, name string, every time.Duration, place Numbered) (as, summary string, err error) {
 	if name == "" {
@@ -29,7 +30,7 @@ func StartSentinel(ctx context.Context, op string, call firedrill.Call, name str
 	if !filepath.IsLocal(name) || filepath.Base(name) != name {
 		return "", "", &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "input name", Detail: fmt.Sprintf("%q is no name", name), Remedy: "use letters, digits and dashes"}
 	}
-	s, err := NewSentinel(SentinelConfig{Op: op, Place: place, File: filepath.Join(call.Dir, name+".acks.jsonl"), Every: every, Now: call.Now})
+	s, err := NewSentinel(SentinelConfig{Op: op, Place: place, File: notesFile(call, name), Every: every, Now: call.Now})
 	if err != nil {
 		return "", "", err
 	}
@@ -40,6 +41,10 @@ func StartSentinel(ctx context.Context, op string, call firedrill.Call, name str
 	if s.WasPaused() {
 		return name, "taken up as it was: paused", nil
 	}
+	if acknowledged, _ := s.Sent(); len(acknowledged) > 0 {
+		// What it writes to may be what was damaged meanwhile.
+		return name, "taken up where it was left", nil
+	}
 	first, cancel := context.WithTimeout(ctx, firstWrite)
 	defer cancel()
 	if err := s.Resume(first); err != nil {
@@ -47,6 +52,16 @@ func StartSentinel(ctx context.Context, op string, call firedrill.Call, name str
 		return "", "", err
 	}
 	return name, fmt.Sprintf("a numbered write every %s", every), nil
+}
+
+func notesFile(call firedrill.Call, name string) string {
+	return filepath.Join(call.Dir, name+".acks.jsonl")
+}
+
+// Begun tells whether a process of the run began a sentinel already.
+func Begun(call firedrill.Call, name string) bool {
+	_, err := os.Stat(notesFile(call, name))
+	return err == nil
 }
 
 // FindSentinel gives a running sentinel of this process. When a run is taken

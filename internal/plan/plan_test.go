@@ -143,6 +143,48 @@ func TestAnAlertIsWatchedAndWaitedFor(t *testing.T) {
 	}
 }
 
+// TestASentinelOfTheApplication: a Worker names its routes once, and steps hand
+// them on.
+func TestASentinelOfTheApplication(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	routes := `        sentinel: {write: {path: /c, body: '{"n":{n}}', status: 201}, read: {path: "/c?after={after}"}, remove: {path: /c}, numbers: rows.n, every: 100ms}
+`
+	own := `drills:
+  own:
+    steps:
+      - id: writes
+        phase: baseline
+        uses: http.sentinel
+        with: {url: "${{ resources.gateway.url }}", routes: "${{ resources.gateway.sentinel }}"}
+        undo: {uses: http.sentinel-remove, with: {url: "${{ resources.gateway.url }}", routes: "${{ resources.gateway.sentinel }}"}}
+      - id: loss
+        phase: cleanup
+        uses: http.sentinel-stop
+        with: {url: "${{ resources.gateway.url }}", routes: "${{ resources.gateway.sentinel }}", sentinel: "${{ steps.writes.outputs.observer }}"}
+`
+	p, err := plan.Parse("f.yaml", []byte(head+routes+own), cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := plan.Program(p, "own", "", cat, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := firedrill.Scope{Run: "r", Program: prog, Outputs: map[string]firedrill.Values{}, Skipped: map[string]bool{}}
+	got, err := plan.NewResolver(cat).Resolve(prog.Steps[0], scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, _ := got.Inputs["routes"].(map[string]any)
+	if write, _ := given["write"].(map[string]any); write["body"] != `{"n":{n}}` || given["numbers"] != "rows.n" || got.Undo == nil {
+		t.Errorf("%+v", got)
+	}
+	if _, err := plan.Parse("f.yaml", []byte(head+strings.Replace(routes, "remove: {path: /c}, ", "", 1)+own), cat, playbook.Library{}); err == nil || !strings.Contains(err.Error(), `resource gateway.sentinel needs "remove"`) {
+		t.Errorf("numbers that nothing removes: %v", err)
+	}
+}
+
 func remedies(err error) string {
 	var all string
 	var joined interface{ Unwrap() []error }

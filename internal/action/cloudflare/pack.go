@@ -36,6 +36,8 @@ type WorkerAttrs struct {
 	Name   string         `json:"name" doc:"name of the Worker script"`
 	URL    string         `json:"url,omitempty" doc:"address under which it is reached"`
 	Probes []action.Probe `json:"probes,omitempty" doc:"requests and the answers that count as healthy"`
+	// Sentinel is nil where the application has no routes for one.
+	Sentinel *action.Sentinel `json:"sentinel,omitempty" doc:"routes by which numbered writes go through the application, to measure what is lost"`
 }
 
 // Deps is what the pack needs from whoever wires the program.

@@ -23,6 +23,8 @@ type WorkerResource struct {
 	Name   string         `json:"name" doc:"name of the Worker script"`
 	URL    string         `json:"url,omitempty" doc:"address under which it is reached"`
 	Probes []action.Probe `json:"probes,omitempty" doc:"its probes"`
+
+	Sentinel *action.Sentinel `json:"sentinel,omitempty" doc:"its routes for numbered writes"`
 }
 
 type workerFindIn struct {

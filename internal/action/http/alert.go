@@ -207,9 +207,6 @@ func (p *pack) awaitAlert() firedrill.Action {
 
 // fromBefore tells whether a moment is before the injection.
 func fromBefore(at firedrill.Stamp, call firedrill.Call) bool {
-	if call.Injected == nil {
-		return false
-	}
-	injected, known := call.Injected()
-	return known && injected.After(at)
+	sent, known := injected(call)
+	return known && sent.After(at)
 }

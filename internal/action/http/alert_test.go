@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -99,6 +100,21 @@ func TestAnAlertThatIsWrittenWrongly(t *testing.T) {
 	for _, in := range []firedrill.Values{{"alert": "x", "within": "-1s"}} {
 		if _, err := do(t, newCrew(), "http.await-alert", in); firedrill.KindOf(err) != firedrill.KindUsage {
 			t.Errorf("%v: %v", in, err)
+		}
+	}
+}
+
+// TestARouteThatFallsSilentChangesNothing: it neither fires nor ceases to.
+func TestARouteThatFallsSilentChangesNothing(t *testing.T) {
+	t.Parallel()
+	a := &alerting{}
+	for i, c := range []struct {
+		fires   bool
+		err     error
+		changed bool
+	}{{false, nil, false}, {true, nil, true}, {false, errors.New("silent"), false}, {true, nil, false}, {false, nil, true}, {false, errors.New("silent"), false}} {
+		if _, changed := a.saw(now(), c.fires, c.err); changed != c.changed {
+			t.Errorf("answer %d changed it: %v", i, changed)
 		}
 	}
 }

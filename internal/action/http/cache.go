@@ -14,19 +14,24 @@ import (
 // shows neither the damage nor that it is gone.
 func kept(a answer, call firedrill.Call) error {
 	seconds, err := strconv.ParseInt(a.header.Get("Age"), 10, 64)
-	if err != nil || seconds <= 0 || call.Injected == nil {
+	at, damaged := injected(call)
+	if err != nil || seconds <= 0 || !damaged {
 		return nil // it was not kept, or there is nothing that it could hide
-	}
-	injected, known := call.Injected()
-	if !known {
-		return nil
 	}
 	age := time.Duration(seconds) * time.Second
 	// A cache cuts the fraction of its seconds off.
-	if since, _ := call.Now().Since(injected); age+time.Second > since {
+	if since, _ := call.Now().Since(at); age+time.Second > since {
 		return observe.Cached{Age: age}
 	}
 	return nil
+}
+
+// injected tells when the first injection was sent, if it was.
+func injected(call firedrill.Call) (at firedrill.Stamp, ok bool) {
+	if call.Injected == nil {
+		return at, false
+	}
+	return call.Injected()
 }
 
 // hidden turns the error of an answer that a cache had kept into one that says

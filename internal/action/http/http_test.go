@@ -65,6 +65,8 @@ type crew struct {
 	all      map[string]firedrill.Observer
 	edges    []firedrill.Edge
 	injected atomic.Pointer[firedrill.Stamp] // nil: nothing was injected
+	dir      string                          // of the run; one for each call where it is ""
+	env      firedrill.Environment
 	done     sync.WaitGroup
 }
 
@@ -135,7 +137,11 @@ func do(t *testing.T, crew *crew, name string, in firedrill.Values) (firedrill.O
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	out, err := a.Do(ctx, firedrill.Call{Step: name, Attempt: 1, Inputs: in, Dir: t.TempDir(), Observers: crew, Progress: func(firedrill.Progress) {},
+	dir := crew.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	out, err := a.Do(ctx, firedrill.Call{Run: "run-1", Step: name, Attempt: 1, Inputs: in, Dir: dir, Environment: crew.env, Observers: crew, Progress: func(firedrill.Progress) {},
 		Now: now, Injected: crew.sent})
 	told, merr := json.Marshal(out)
 	if merr != nil {
@@ -236,6 +242,24 @@ func TestAWatchSeesRedAndGreen(t *testing.T) {
 	if err != nil || out.Observation == nil || out.Observation.Probes < 3 || out.Observation.Failed < 1 {
 		t.Errorf("%+v %v", out.Observation, err)
 	}
+}
+
+// TestAWatchIsTakenUpWhileTheServiceIsDown: after the injection a resumed run
+// watches what is red, and does not wait for it to be green first.
+func TestAWatchIsTakenUpWhileTheServiceIsDown(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	c := newCrew()
+	s.bad.Store("status")
+	c.inject()
+	if _, err := do(t, c, "http.watch", firedrill.Values{"probes": []any{probe(s, "/data", nil)}, "every_ms": int64(5)}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := do(t, c, "http.await", firedrill.Values{"watch": "http.watch", "state": "red"}); err != nil || !strings.Contains(out.Summary, "status 500") {
+		t.Errorf("%+v %v", out, err)
+	}
+	c.all["http.watch"].Stop()
+	c.done.Wait()
 }
 
 func TestDeclaredChecks(t *testing.T) {

@@ -1,6 +1,7 @@
 // Package http brings the actions that look at a service as its users do:
-// requests, answers compared with those of a healthy moment, and watches that
-// probe all through a drill.
+// requests, answers compared with those of a healthy moment, watches that probe
+// all through a drill, sentinels that write through the application's own routes,
+// and the user's own alert.
 //
 // A probe counts as green only while everything that is known of a healthy
 // answer holds: the declared status, JSON and text, and, where the answer was
@@ -34,7 +35,7 @@ type pack struct {
 func Pack(d Deps) action.Pack {
 	p := &pack{secrets: d.Secrets, client: newClient()}
 	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
-		p.alert(), p.awaitAlert()}}
+		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove()}}
 }
 
 // newClient makes a client that shows what is there: no redirects, no proxy,
