@@ -56,6 +56,7 @@ func read(records []firedrill.Record) *run {
 	r := &run{steps: map[string]firedrill.Step{}, resolved: map[string]firedrill.Resolved{}, ended: map[string]firedrill.Ended{},
 		skipped: map[string]bool{}}
 	turned := false
+	var told []firedrill.Stamp // when each of the edges was recorded
 	for _, rec := range records {
 		r.boot(rec.At)
 		switch b := rec.Body.(type) {
@@ -78,12 +79,19 @@ func read(records []firedrill.Record) *run {
 			if b.Edge.Alert {
 				r.alerts = append(r.alerts, b.Edge)
 			} else {
-				r.edges = append(r.edges, b.Edge)
+				r.edges, told = append(r.edges, b.Edge), append(told, rec.At)
 			}
 		case firedrill.Resumed:
 			r.gaps = append(r.gaps, gap{r.last, rec.At})
 		}
 		r.last = rec.At
+	}
+	// A request that was under way when the injection was sent, and was answered
+	// badly after it, shows the damage.
+	for i, e := range r.edges {
+		if r.start != nil && e.State == firedrill.Red && r.after(*r.start, e.At) && r.after(told[i], *r.start) {
+			r.edges[i].At = *r.start
+		}
 	}
 	slices.SortStableFunc(r.edges, func(a, b firedrill.Edge) int { return r.compare(a.At, b.At) })
 	return r

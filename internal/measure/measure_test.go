@@ -328,6 +328,19 @@ func TestProbesThatShowNothingAreNamed(t *testing.T) {
 	}
 }
 
+// TestGapsAreNamed: a gap before the injection hides nothing.
+func TestGapsAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ lines, want string }{
+		{"resumed 3 5\n" + drill, ""},
+		{drill + "resumed 20 22.5", "nobody observed for 2.5 s, from 10.0 s after the injection on: whether the service was up is not known"},
+	} {
+		if got := strings.Join(Measure(records(t, firedrill.Program{}, c.lines)).Notes, "|"); got != c.want {
+			t.Errorf("%s\ngot  %s\nwant %s", c.lines, got, c.want)
+		}
+	}
+}
+
 // TestLossesAreNamed: which numbers were lost and when, per store, and ghosts.
 func TestLossesAreNamed(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,20 @@ func (r *run) notes(m firedrill.Measurement) []string {
 	if acknowledged := r.acknowledged(); r.start != nil && acknowledged != nil && acknowledged.Boot != r.start.Boot {
 		notes = append(notes, "the machine was restarted between the injection and the end of the recovery, so no clock measured how long that took")
 	}
+	return append(notes, r.unobserved()...)
+}
+
+// unobserved names the stretches after the injection in which no process
+// observed.
+func (r *run) unobserved() []string {
+	var notes []string
+	for _, g := range r.gaps {
+		if r.start == nil || !r.after(g.to, *r.start) {
+			continue
+		}
+		i := r.interval(g)
+		notes = append(notes, fmt.Sprintf("nobody observed for %.1f s, from %.1f s after the injection on: whether the service was up is not known", i.To.Sub(i.From).Seconds(), i.From.Sub(r.start.Wall).Seconds()))
+	}
 	return notes
 }
 
