@@ -180,6 +180,28 @@ func TestASentinelOfTheApplication(t *testing.T) {
 	if write, _ := given["write"].(map[string]any); write["body"] != `{"n":{n}}` || given["numbers"] != "rows.n" || got.Undo == nil {
 		t.Errorf("%+v", got)
 	}
+	back := "drills:\n  back: {use: worker-rollback}\n"
+	for text, want := range map[string]bool{head + routes + back: true, head + back: false} {
+		p, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scope := firedrill.Scope{Run: "r", Outputs: map[string]firedrill.Values{}, Skipped: map[string]bool{}}
+		if scope.Program, err = plan.Program(p, "back", "", cat, playbook.Library{}); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(scope.Program.Steps, func(s firedrill.Step) bool { return s.ID == "writes" })
+		writes, _, err := plan.NewResolver(cat).When(scope.Program.Steps[i], scope)
+		if err != nil || writes != want {
+			t.Errorf("writes %v, %v", writes, err)
+		}
+		if !want {
+			continue
+		}
+		if got, err := plan.NewResolver(cat).Resolve(scope.Program.Steps[i], scope); err != nil || got.Inputs["url"] != "https://gw.example.com/" || got.Inputs["routes"] == nil {
+			t.Errorf("%+v %v", got, err)
+		}
+	}
 	if _, err := plan.Parse("f.yaml", []byte(head+strings.Replace(routes, "remove: {path: /c}, ", "", 1)+own), cat, playbook.Library{}); err == nil || !strings.Contains(err.Error(), `resource gateway.sentinel needs "remove"`) {
 		t.Errorf("numbers that nothing removes: %v", err)
 	}

@@ -166,7 +166,7 @@ func (c *linker) names(outputs reflect.Type) expr.Type {
 		"inputs": expr.Fields(c.inputs), "steps": expr.Fields(steps), "resources": expr.Fields(resources),
 		"run": expr.Fields(map[string]expr.Type{"id": text}),
 		"environment": expr.Fields(map[string]expr.Type{"name": text, "class": text, "exclusive": {Kind: expr.Bool}, "in_place": {Kind: expr.Bool},
-			"probes": {Kind: expr.List}}),
+			"probes": {Kind: expr.List}, "sentinels": {Kind: expr.List}}),
 	}
 	if outputs != nil {
 		fields["outputs"] = expr.Of(outputs)

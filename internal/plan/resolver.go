@@ -38,7 +38,8 @@ func values(sc firedrill.Scope, outputs firedrill.Values) map[string]any {
 	}
 	v := map[string]any{
 		"inputs": orEmpty(sc.Program.Inputs), "steps": steps, "resources": resources, "run": map[string]any{"id": sc.Run},
-		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(), "probes": probes(env)},
+		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(), "probes": probes(env),
+			"sentinels": sentinels(env)},
 	}
 	if outputs != nil {
 		v["outputs"] = map[string]any(outputs)
@@ -76,6 +77,18 @@ func probes(env firedrill.Environment) []any {
 			one["service"] = key
 			delete(one, "path")
 			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// sentinels names the resources whose applications take numbered writes.
+func sentinels(env firedrill.Environment) []any {
+	list := []any{}
+	for _, key := range slices.Sorted(maps.Keys(env.Resources)) {
+		attrs := env.Resources[key].Attrs
+		if attrs["sentinel"] != nil && attrs["url"] != nil {
+			list = append(list, key)
 		}
 	}
 	return list
