@@ -61,6 +61,8 @@ type Edge struct {
 	Service  string `json:"service,omitempty"` // resource that the target belongs to
 	State    Colour `json:"state"`
 	At       Stamp  `json:"at"` // when the deciding request was sent (red) or answered (green)
+	// Answered is when the request was answered that turned a target red.
+	Answered Stamp  `json:"answered,omitzero"`
 	Detail   string `json:"detail,omitempty"`
 	// Last is the last bad answer before a target turned green again.
 	Last *BadAnswer `json:"last,omitempty"`

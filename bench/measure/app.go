@@ -32,11 +32,13 @@ type application struct {
 	there map[int64]firedrill.Stamp // when each number was stored
 	truth truth
 	up    time.Time // when it is good again; zero: it is not damaged
+	fires time.Time // when the alert begins to fire
 }
 
 // truth is what happened to the application in a drill.
 type truth struct {
 	Down, Up firedrill.Stamp // the first moment of wrong answers, and the first of right ones
+	Alert    firedrill.Stamp // the alert fires from then on
 	Cut      firedrill.Stamp // the recovery brings this moment back
 	Acked    []acked
 }
@@ -59,6 +61,7 @@ func beApp(in io.Reader, out io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /page", a.page)
+	mux.HandleFunc("GET /alert", a.alert)
 	mux.HandleFunc("POST /canaries/{n}", a.write)
 	mux.HandleFunc("GET /canaries", a.list)
 	mux.HandleFunc("DELETE /canaries", a.clear)
@@ -85,6 +88,17 @@ func (a *application) page(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprint(w, `{"ok":true}`)
+}
+
+// alert fires when the page was wrong for a while.
+func (a *application) alert(w http.ResponseWriter, _ *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	state := "normal"
+	if now := time.Now(); now.Before(a.up) && now.After(a.fires) {
+		state = "firing"
+	}
+	fmt.Fprintf(w, `{"state":%q}`, state)
 }
 
 func (a *application) write(w http.ResponseWriter, r *http.Request) {
@@ -120,6 +134,9 @@ func (a *application) disaster(http.ResponseWriter, *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.truth.Down, a.up = a.now(), time.Now().Add(notRepaired)
+	alert := rand.N(900 * time.Millisecond)
+	a.truth.Alert, a.fires = a.truth.Down, time.Now().Add(alert)
+	a.truth.Alert.Mono += int64(alert)
 	a.truth.Cut = a.truth.Down
 	a.truth.Cut.Mono -= int64(rand.N(800 * time.Millisecond))
 }

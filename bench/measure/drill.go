@@ -20,7 +20,7 @@ import (
 )
 
 // planText is a plan with a drill of its own steps: the address, and the
-// intervals of probe and sentinel.
+// intervals of probe, sentinel and alert.
 const planText = `version: 1
 name: bench
 environments:
@@ -42,6 +42,7 @@ drills:
   truth:
     rto: 1m
     rpo: 1m
+    alert: {url: "%[1]s/alert", json: {state: firing}, every: %[4]s}
     steps:
       - {id: answers, phase: baseline, uses: http.baseline, with: {probes: "${{ environment.probes }}"}}
       - {id: watch, phase: baseline, uses: http.watch, with: {probes: "${{ environment.probes }}", answers: "${{ steps.answers.outputs.answers }}", every_ms: %[2]d}}
@@ -53,7 +54,6 @@ drills:
       - {id: while, phase: baseline, uses: bench.while, with: {ms: 1500}, needs: [watch, writes]}
       - {id: disaster, phase: inject, uses: bench.disaster, undo: {uses: bench.restore}}
       - {id: red, phase: detect, uses: http.await, with: {watch: "${{ steps.watch.outputs.watch }}", state: red}, proves: damage}
-      - {id: outage, phase: detect, uses: bench.while, with: {ms: 600}}
       - {id: restore, phase: recover, uses: bench.restore}
       - {id: green, phase: recover, uses: http.await, with: {watch: "${{ steps.watch.outputs.watch }}", state: green}, needs: [restore]}
       - {id: same, phase: verify, uses: http.compare, with: {probes: "${{ environment.probes }}", answers: "${{ steps.answers.outputs.answers }}"}, proves: service, discharges: [disaster]}
@@ -103,7 +103,7 @@ func drills(ctx context.Context, a *app, dir string, opt options) (off int, err 
 	if err != nil {
 		return 0, err
 	}
-	p, err := plan.Parse("bench.yaml", fmt.Appendf(nil, planText, a.url, opt.probe.Milliseconds(), opt.write), registry, playbook.Library{})
+	p, err := plan.Parse("bench.yaml", fmt.Appendf(nil, planText, a.url, opt.probe.Milliseconds(), opt.write, opt.probe), registry, playbook.Library{})
 	if err != nil {
 		return 0, err
 	}
@@ -123,7 +123,7 @@ func drills(ctx context.Context, a *app, dir string, opt options) (off int, err 
 	n := 0
 	r := runner.New(runner.Config{Journal: j, Home: home, Registry: registry, Resolver: plan.NewResolver(registry), Now: runner.Clock(),
 		NewID: func() string { n++; return fmt.Sprint("run-", n) }, Version: "bench", Executor: "bench"})
-	fmt.Printf("%-6s  %-19s  %-19s  %-13s  %-13s  %s\n", "drill", "RTO s", "RPO s", "lost before", "lost after", "")
+	fmt.Printf("%-6s  %-19s  %-19s  %-19s  %-13s  %-13s  %s\n", "drill", "RTO s", "detect s", "RPO s", "lost before", "lost after", "")
 	for range opt.drills {
 		records, err := r.Run(ctx, *program)
 		if err != nil {
@@ -155,6 +155,7 @@ func compare(n int, t truth, records []firedrill.Record, opt options) bool {
 		}
 	}
 	rto, _ := t.Up.Since(sent)
+	detect, _ := t.Alert.Since(sent)
 	rpo, _ := sent.Since(t.Cut)
 	var before, after int64
 	for _, w := range t.Acked {
@@ -165,13 +166,13 @@ func compare(n int, t truth, records []firedrill.Record, opt options) bool {
 			before++
 		}
 	}
-	good := end.Verdict == firedrill.Passed && within(m.RTO.Actual, rto, opt.probe+opt.slack) && within(m.RPO.Actual, rpo, opt.write+opt.slack) &&
+	good := end.Verdict == firedrill.Passed && within(m.RTO.Actual, rto, opt.probe+opt.slack) && within(m.RTO.Detect.Seconds, detect, opt.probe+opt.slack) && within(m.RPO.Actual, rpo, opt.write+opt.slack) &&
 		is(m.RPO.LostBefore, before) && is(m.RPO.LostAfter, after)
 	mark := ""
 	if !good {
 		mark = fmt.Sprintf("NOT SO: %s %v", end.Verdict, end.Reasons)
 	}
-	fmt.Printf("%-6d  %8.3f | %-8s  %8.3f | %-8s  %5d | %-5s  %5d | %-5s  %s\n", n, rto.Seconds(), seconds(m.RTO.Actual), rpo.Seconds(), seconds(m.RPO.Actual), before, number(m.RPO.LostBefore), after, number(m.RPO.LostAfter), mark)
+	fmt.Printf("%-6d  %8.3f | %-8s  %8.3f | %-8s  %8.3f | %-8s  %5d | %-5s  %5d | %-5s  %s\n", n, rto.Seconds(), seconds(m.RTO.Actual), detect.Seconds(), seconds(m.RTO.Detect.Seconds), rpo.Seconds(), seconds(m.RPO.Actual), before, number(m.RPO.LostBefore), after, number(m.RPO.LostAfter), mark)
 	return good
 }
 

@@ -56,7 +56,6 @@ func read(records []firedrill.Record) *run {
 	r := &run{steps: map[string]firedrill.Step{}, resolved: map[string]firedrill.Resolved{}, ended: map[string]firedrill.Ended{},
 		skipped: map[string]bool{}}
 	turned := false
-	var told []firedrill.Stamp // when each of the edges was recorded
 	for _, rec := range records {
 		r.boot(rec.At)
 		switch b := rec.Body.(type) {
@@ -79,7 +78,7 @@ func read(records []firedrill.Record) *run {
 			if b.Edge.Alert {
 				r.alerts = append(r.alerts, b.Edge)
 			} else {
-				r.edges, told = append(r.edges, b.Edge), append(told, rec.At)
+				r.edges = append(r.edges, b.Edge)
 			}
 		case firedrill.Resumed:
 			r.gaps = append(r.gaps, gap{r.last, rec.At})
@@ -87,10 +86,10 @@ func read(records []firedrill.Record) *run {
 		r.last = rec.At
 	}
 	// A request that was under way when the injection was sent, and was answered
-	// badly after it, shows the damage.
+	// badly after it, shows the damage from its answer on.
 	for i, e := range r.edges {
-		if r.start != nil && e.State == firedrill.Red && r.after(*r.start, e.At) && r.after(told[i], *r.start) {
-			r.edges[i].At = *r.start
+		if r.start != nil && e.State == firedrill.Red && r.after(*r.start, e.At) && !e.Answered.IsZero() && r.after(e.Answered, *r.start) {
+			r.edges[i].At = e.Answered
 		}
 	}
 	slices.SortStableFunc(r.edges, func(a, b firedrill.Edge) int { return r.compare(a.At, b.At) })

@@ -277,6 +277,27 @@ func TestServicesAreMeasuredByTheirOwnProbes(t *testing.T) {
 	}
 }
 
+// TestARequestUnderWayAtTheInjection: it shows the damage from its bad answer on,
+// if that came after the injection.
+func TestARequestUnderWayAtTheInjection(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		answered float64 // 0: not told
+		want     string
+	}{{10.5, "0.5"}, {9.9, "3.0"}, {0, "3.0"}} {
+		recs := records(t, firedrill.Program{}, "green a 1\n"+drill+"red a 9.8\ngreen a 15")
+		for i, r := range recs {
+			if b, is := r.Body.(firedrill.Seen); is && b.Edge.State == firedrill.Red && c.answered > 0 {
+				b.Edge.Answered = at("b1", c.answered)
+				recs[i].Body = b
+			}
+		}
+		if got := short(Measure(recs).RTO.Observe); got != c.want {
+			t.Errorf("answered at %v: observed after %s, want %s", c.answered, got, c.want)
+		}
+	}
+}
+
 // TestTheUsersAlert: detect_s is there only where the plan names an alert, and
 // what the alert says is nothing about the service.
 func TestTheUsersAlert(t *testing.T) {

@@ -202,7 +202,7 @@ func (w *Watch) note(t Target, sent, got firedrill.Stamp, err error) (firedrill.
 	}
 	edge := firedrill.Edge{Observer: w.cfg.Name, Target: t.Name, Service: t.Service, State: firedrill.Green, At: got}
 	if err != nil {
-		edge.State, edge.At, edge.Detail = firedrill.Red, sent, err.Error()
+		edge.State, edge.At, edge.Answered, edge.Detail = firedrill.Red, sent, got, err.Error()
 		st.seen.Failed++
 		st.seen.Last = &firedrill.BadAnswer{At: sent, Detail: edge.Detail}
 	} else {
