@@ -151,12 +151,12 @@ func TestSlowIsNotDown(t *testing.T) {
 		n := 0
 		cfg := WatchConfig{Name: "w", Every: 50 * time.Millisecond, Timeout: time.Second, Now: stamps(), Targets: []Target{{Name: "a", Service: "app", Slow: 20 * time.Millisecond, Check: func(ctx context.Context) error {
 			n++
-			switch {
-			case n == 10:
+			switch n {
+			case 10:
 				time.Sleep(400 * time.Millisecond)
-			case n == 20:
+			case 20:
 				return errors.New("down")
-			case n == 21:
+			case 21:
 				return errors.New("still down")
 			default:
 				time.Sleep(5 * time.Millisecond)

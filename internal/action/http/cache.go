@@ -13,17 +13,25 @@ import (
 // injection, by the Age that every cache on the way has to name. Such an answer
 // shows neither the damage nor that it is gone.
 func kept(a answer, call firedrill.Call) error {
-	seconds, err := strconv.ParseInt(a.header.Get("Age"), 10, 64)
+	age := a.age()
 	at, damaged := injected(call)
-	if err != nil || seconds <= 0 || !damaged {
+	if age == 0 || !damaged {
 		return nil // it was not kept, or there is nothing that it could hide
 	}
-	age := time.Duration(seconds) * time.Second
 	// A cache cuts the fraction of its seconds off.
 	if since, _ := call.Now().Since(at); age+time.Second > since {
 		return observe.Cached{Age: age}
 	}
 	return nil
+}
+
+// age is how long a cache kept the answer; 0 where none did.
+func (a answer) age() time.Duration {
+	seconds, err := strconv.ParseInt(a.header.Get("Age"), 10, 64)
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // injected tells when the first injection was sent, if it was.

@@ -139,8 +139,8 @@ func (r *routes) all(ctx context.Context) (map[int64]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		if age := a.header.Get("Age"); age != "" && age != "0" {
-			return nil, &firedrill.Error{Op: r.op, Kind: firedrill.KindUnknown, Target: r.String(), Detail: "a cache answered the read, " + age + " s old", Remedy: "give a route that no cache keeps"}
+		if age := a.age(); age > 0 {
+			return nil, &firedrill.Error{Op: r.op, Kind: firedrill.KindUnknown, Target: r.String(), Detail: fmt.Sprintf("a cache answered the read, %s old", age), Remedy: "give a route that no cache keeps"}
 		}
 		page, err := numbersIn(a.body, r.numbers)
 		if err != nil {
