@@ -9,6 +9,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"firedrill"
@@ -107,7 +108,7 @@ func (b *builder) add(r firedrill.Record) {
 	case firedrill.Measured:
 		m := body.Measurement
 		b.result.RTO, b.result.RPO, b.result.Availability = m.RTO, m.RPO, m.Availability
-		b.result.Notes = append(b.result.Notes, m.Notes...)
+		b.note(m.Notes)
 		if b.result.Availability.Outages == nil {
 			b.result.Availability.Outages = []firedrill.Outage{}
 		}
@@ -158,9 +159,18 @@ func (b *builder) ended(e firedrill.Ended) {
 		b.result.Checks = append(b.result.Checks, firedrill.StepCheck{Step: e.Step, Check: c})
 	}
 	b.result.Collateral = append(b.result.Collateral, e.Collateral...)
-	b.result.Notes = append(b.result.Notes, e.Notes...)
+	b.note(e.Notes)
 	if e.Role == firedrill.RoleUndo && e.Status == firedrill.StatusOK {
 		delete(b.due, e.Step)
+	}
+}
+
+// note adds notes. Several steps may find the same, of one probe for example.
+func (b *builder) note(notes []string) {
+	for _, n := range notes {
+		if !slices.Contains(b.result.Notes, n) {
+			b.result.Notes = append(b.result.Notes, n)
+		}
 	}
 }
 

@@ -22,15 +22,15 @@ func run() []firedrill.Record {
 	bodies := []firedrill.Body{
 		firedrill.RunStarted{Run: "R", Executor: "a@b", Program: program},
 		firedrill.Intended{Step: "drop", Role: firedrill.RoleDo, Attempt: 1, Uses: "x.drop", Resolved: firedrill.Resolved{Impact: firedrill.Damages, Undo: undo}},
-		firedrill.Ended{Step: "drop", Role: firedrill.RoleDo, Attempt: 1, Status: firedrill.StatusOK, Started: stamp(1), Finished: stamp(3), Summary: "2 rows gone", Collateral: []string{"1 audit row"}},
+		firedrill.Ended{Step: "drop", Role: firedrill.RoleDo, Attempt: 1, Status: firedrill.StatusOK, Started: stamp(1), Finished: stamp(3), Summary: "2 rows gone", Collateral: []string{"1 audit row"}, Notes: []string{"a probe is blind"}},
 		firedrill.Intended{Step: "seen", Role: firedrill.RoleDo, Attempt: 1, Uses: "x.look", Resolved: firedrill.Resolved{Impact: firedrill.Reads}},
-		firedrill.Ended{Step: "seen", Role: firedrill.RoleDo, Attempt: 1, Status: firedrill.StatusFailed, Checks: []firedrill.Check{{Detail: "no row is gone", Compared: 9}}, Problem: &firedrill.Problem{Detail: "no row is gone"}},
+		firedrill.Ended{Step: "seen", Role: firedrill.RoleDo, Attempt: 1, Status: firedrill.StatusFailed, Notes: []string{"a probe is blind"}, Checks: []firedrill.Check{{Detail: "no row is gone", Compared: 9}}, Problem: &firedrill.Problem{Detail: "no row is gone"}},
 		firedrill.Turned{Cause: firedrill.ReasonNoDamage, Detail: "seen: no row is gone"},
 		firedrill.StepSkipped{Step: "odd", Reason: "turned"},
 		firedrill.Intended{Step: "drop", Role: firedrill.RoleUndo, Attempt: 1, Uses: "x.put"},
 		firedrill.Ended{Step: "drop", Role: firedrill.RoleUndo, Attempt: 1, Status: firedrill.StatusOK, Started: stamp(8), Finished: stamp(9)},
 		firedrill.StepRefused{Step: "odd", Problem: firedrill.Problem{Detail: "nothing to compare with"}},
-		firedrill.Measured{},
+		firedrill.Measured{Measurement: firedrill.Measurement{Notes: []string{"a gap"}}},
 		firedrill.Finished{Verdict: firedrill.Inconclusive, ReasonCode: firedrill.ReasonNoDamage, Reasons: []string{"because"}, Environment: firedrill.Restored},
 	}
 	var out []firedrill.Record
@@ -65,6 +65,9 @@ func TestResultOfAFinishedRun(t *testing.T) {
 	}
 	if len(r.Checks) != 1 || r.Checks[0].Step != "seen" || r.Checks[0].Compared != 9 || !reflect.DeepEqual(r.Collateral, []string{"1 audit row"}) {
 		t.Errorf("checks %v, collateral %v", r.Checks, r.Collateral)
+	}
+	if !reflect.DeepEqual(r.Notes, []string{"a probe is blind", "a gap"}) {
+		t.Errorf("notes %q", r.Notes)
 	}
 }
 

@@ -66,8 +66,10 @@ func TestOnlyProbesThatCanFailAreCounted(t *testing.T) {
 		}
 	}
 	varies := map[string]any{"name": "varies", "url": s.URL + "/varies"}
-	if _, err := do(t, newCrew(), "http.baseline", firedrill.Values{"probes": []any{varies}}); firedrill.KindOf(err) != firedrill.KindUnsupported {
-		t.Errorf("a baseline of a blind probe alone: %v", err)
+	for _, name := range []string{"http.baseline", "http.watch"} {
+		if _, err := do(t, newCrew(), name, firedrill.Values{"probes": []any{varies}}); firedrill.KindOf(err) != firedrill.KindUnsupported {
+			t.Errorf("%s of a blind probe alone: %v", name, err)
+		}
 	}
 }
 
@@ -146,7 +148,7 @@ func TestProbesSayHowLongToWait(t *testing.T) {
 		t.Errorf("%+v", seen)
 	}
 	for _, bad := range []string{"timeout", "slow"} {
-		in := firedrill.Values{"probes": []any{map[string]any{"url": s.URL, bad: "soon"}}}
+		in := firedrill.Values{"probes": []any{map[string]any{"url": s.URL, "contains": "ok\":true", bad: "soon"}}}
 		if _, err := do(t, c, "http.watch", in); firedrill.KindOf(err) != firedrill.KindUsage {
 			t.Errorf("%s that is none: %v", bad, err)
 		}

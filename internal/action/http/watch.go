@@ -30,11 +30,14 @@ const settleTime = 15 * time.Second
 func (p *pack) watch() firedrill.Action {
 	const name = "http.watch"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Observer: true,
-		Doc: "Watch a service from now on: each probe is asked again and again and is red unless it answers as declared and as before. It measures recovery time and availability."},
+		Doc: "Watch a service from now on: each probe is asked again and again and is red unless it answers as declared and as before; one at least must be able to fail. It measures recovery time and availability."},
 		func(ctx context.Context, call firedrill.Call, in watchIn) (action.Result[watchOut], error) {
 			var res action.Result[watchOut]
 			all, err := expectations(name, in.Probes, in.Answers)
 			if err != nil {
+				return res, err
+			}
+			if _, res.Notes, err = p.trusted(ctx, name, all); err != nil {
 				return res, err
 			}
 			cfg := observe.WatchConfig{Name: call.Step, Every: time.Duration(in.EveryMS) * time.Millisecond, Timeout: time.Duration(in.Timeout) * time.Millisecond, Now: call.Now}
