@@ -357,3 +357,26 @@ func TestSettleIsWaitedFor(t *testing.T) {
 		t.Errorf("%+v %v", out, err)
 	}
 }
+
+// FuzzNumbers: whatever a service answers, there are numbers only where a list
+// is, and reading twice gives the same.
+func FuzzNumbers(f *testing.F) {
+	for _, body := range []string{`[1,2,"3"]`, `{"rows":[{"n":1}]}`, `{"rows":7}`, `[[[]]]`, `{"rows":[9223372036854775808]}`, `<html>`} {
+		f.Add([]byte(body), "rows.n")
+		f.Add([]byte(body), "")
+	}
+	f.Fuzz(func(t *testing.T, body []byte, where string) {
+		var keys []string
+		if where != "" {
+			keys = strings.Split(where, ".")
+		}
+		first, err := numbersIn(body, keys)
+		second, again := numbersIn(body, keys)
+		if !slices.Equal(first, second) || (err == nil) != (again == nil) {
+			t.Errorf("%v %v, then %v %v", first, err, second, again)
+		}
+		if err == nil && !strings.Contains(string(body), "[") {
+			t.Errorf("%v without a list", first)
+		}
+	})
+}
