@@ -183,8 +183,12 @@ type Step struct {
 // Undo is the action that reverts a step. Its inputs may refer to inputs and
 // earlier steps only, because it is recorded before its step starts.
 type Undo struct {
-	Uses string `json:"uses"`
-	With Values `json:"with,omitempty"`
+	Uses   string   `json:"uses"`
+	With   Values   `json:"with,omitempty"`
+	Expect []string `json:"expect,omitempty"` // each must give true over the outputs
+	// Last lets the undo wait until all others were done and the environment was
+	// looked at: writers that begin again any sooner would change what is looked at.
+	Last bool `json:"last,omitempty"`
 }
 
 // Position is a place in a file; Line and Column count from 1.
