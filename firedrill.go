@@ -110,7 +110,12 @@ func (e Environment) InPlace() bool {
 	return e.Exclusive || e.Class == ClassSandbox || e.Class == ClassCI
 }
 
-// Quiesce holds the steps that stop and restart writers.
+// Quiesces tells whether the plan says how the environment's writers are stopped
+// and restarted.
+func (e Environment) Quiesces() bool { return len(e.Quiesce.Pause) > 0 }
+
+// Quiesce holds the steps that stop and restart writers, each list in its order.
+// They have no phase: a drill says where they run.
 type Quiesce struct {
 	Pause  []Step `json:"pause,omitempty"`
 	Resume []Step `json:"resume,omitempty"`

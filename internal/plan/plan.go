@@ -116,11 +116,12 @@ func (b *builder) environment(e pair) firedrill.Environment {
 			env.Settings = asValues(b.typed(s, pr.Settings, pr.Name))
 		}
 	}
-	if q := n.get("quiesce"); q != nil {
-		b.quiesce(q)
-	}
 	if r := n.get("resources"); r != nil {
 		b.resources(r, &env)
+	}
+	if q := n.get("quiesce"); q != nil {
+		env.Quiesce = b.quiesce(q)
+		b.checkQuiesce(env)
 	}
 	return env
 }
@@ -128,13 +129,6 @@ func (b *builder) environment(e pair) firedrill.Environment {
 func asValues(v any) firedrill.Values {
 	m, _ := v.(map[string]any)
 	return m
-}
-
-func (b *builder) quiesce(n *node) {
-	if b.fields(n, "quiesce", "pause", "resume") == nil {
-		return
-	}
-	b.fail(n.pos, "quiesce steps are not available in this version", "let the drill work on a scratch copy, or mark the environment exclusive: true")
 }
 
 func (b *builder) resources(n *node, env *firedrill.Environment) {

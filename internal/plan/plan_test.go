@@ -16,13 +16,14 @@ import (
 	"firedrill/internal/action"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/action/http"
+	"firedrill/internal/action/quiesce"
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
 )
 
 func catalog(t testing.TB) *action.Registry {
 	t.Helper()
-	r, err := action.NewRegistry(cloudflare.Pack(cloudflare.Deps{}), http.Pack(http.Deps{}))
+	r, err := action.NewRegistry(cloudflare.Pack(cloudflare.Deps{}), http.Pack(http.Deps{}), quiesce.Pack())
 	if err != nil {
 		t.Fatal(err)
 	}

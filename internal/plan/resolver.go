@@ -38,7 +38,8 @@ func values(sc firedrill.Scope, outputs firedrill.Values) map[string]any {
 	}
 	v := map[string]any{
 		"inputs": orEmpty(sc.Program.Inputs), "steps": steps, "resources": resources, "run": map[string]any{"id": sc.Run},
-		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(), "probes": probes(env)},
+		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(),
+			"quiesces": env.Quiesces(), "probes": probes(env)},
 	}
 	if outputs != nil {
 		v["outputs"] = map[string]any(outputs)

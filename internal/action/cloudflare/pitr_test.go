@@ -9,6 +9,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/action/quiesce"
 	"firedrill/internal/engine"
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
@@ -55,7 +56,7 @@ func played() action.Pack {
 // link reads the drill as it is shipped and links it with a plan.
 func link(t *testing.T, b *bench, class firedrill.Class, drill string) (firedrill.Program, *action.Registry) {
 	t.Helper()
-	registry, err := action.NewRegistry(b.pack, played())
+	registry, err := action.NewRegistry(b.pack, played(), quiesce.Pack())
 	if err != nil {
 		t.Fatal(err)
 	}
