@@ -73,7 +73,10 @@ func (p *pack) d1Compare() firedrill.Action {
 			res.Out.Bookmark = now.Bookmark
 			res.Summary = equality(diff)
 			res.Checks = []firedrill.Check{{OK: diff.Equal(), Compared: diff.ComparedRows, Detail: res.Summary}}
-			return res, nil
+			if diff.Equal() {
+				return res, nil
+			}
+			return res, theirs(ctx, name, call, d.c, bookmarks{d, name}, res.Summary)
 		})
 }
 

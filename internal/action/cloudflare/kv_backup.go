@@ -198,8 +198,11 @@ func (p *pack) kvCompare() firedrill.Action {
 				}
 				res = judgeKV(diff, done, in.Damage != "", b.Manifest.Keys == 0)
 				waited, _ := call.Now().Since(began)
-				if res.Checks[0].OK || waited >= time.Duration(in.Settle)*time.Second {
+				switch over := waited >= time.Duration(in.Settle)*time.Second; {
+				case res.Checks[0].OK, over && in.Damage != "":
 					return res, nil
+				case over:
+					return res, theirs(ctx, name, call, ns.c, keysAndValues{ns}, res.Summary)
 				}
 				call.Progress(firedrill.Progress{Text: res.Summary + "; looking again, writes may take a while to be seen"})
 				if err := ns.c.Sleep(ctx, settlePause); err != nil {

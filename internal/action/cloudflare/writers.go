@@ -196,3 +196,20 @@ func notTold(partial string) []string {
 	}
 	return []string{"whether anybody writes is known in part: " + partial}
 }
+
+// theirs looks, where a difference was found, whether somebody writes: then it
+// may be theirs, and nothing is known. nil says that nobody was seen.
+func theirs(ctx context.Context, op string, call firedrill.Call, c *Client, place written, difference string) error {
+	w, err := newWriters(op, call, c, place, 0, 0)
+	if err != nil {
+		return err
+	}
+	w.window *= 4
+	w.tell(firedrill.Progress{Text: "there are differences; looking whether somebody writes"})
+	seen, err := w.watch(ctx)
+	if err != nil || !seen.Out.Seen {
+		return err
+	}
+	return &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: place.String(), Detail: "somebody writes, so that it is not known whose difference this is: " + difference,
+		Remedy: "stop the writers (quiesce in the plan), then run again"}
+}
