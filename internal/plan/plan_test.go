@@ -50,6 +50,17 @@ func steps(text string) string {
 	return head + "drills:\n  own:\n    steps:\n" + text
 }
 
+// quiesced makes a plan that says how writers are stopped.
+func quiesced(pause, resume string) string {
+	return strings.Replace(head, "    resources:", "    quiesce:\n      pause: ["+pause+"]\n      resume: ["+resume+"]\n    resources:", 1)
+}
+
+// on and off are steps that stop and restart writers.
+const (
+	on  = `{uses: http.expect, with: {url: "${{ resources.gateway.url }}on", method: POST}, timeout: 5s, retry: 2, when: "environment.class == 'staging'"}`
+	off = `{uses: http.get, with: {url: "${{ resources.gateway.url }}off", method: POST}, expect: "outputs.status == 200"}`
+)
+
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	cat := catalog(t)
@@ -89,6 +100,17 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad phase":             {steps("      - {id: a, phase: verfy, uses: http.get, with: {url: x}}"), `there is no phase "verfy"|did you mean "verify"`},
 		"damage without undo":   {steps("      - {id: a, phase: inject, uses: d1.damage, with: {database: x, plan: y}}"), "it damages and has no undo|no step proves: damage|no step proves: data or service"},
 		"damage in a wrong one": {steps("      - {id: a, phase: verify, uses: d1.damage, with: {database: x, plan: y}, undo: {uses: d1.restore, with: {database: x, bookmark: y}}}"), "only steps of phase inject may damage"},
+		"nothing to pause":      {quiesced("", off), "f.yaml:8:14: pause must be a list with at least one step"},
+		"nobody restarts":       {strings.Replace(quiesced(on, off), "resume", "resum", 1), `f.yaml:9:7: quiesce has no key "resum"|did you mean "resume"|f.yaml:8:7: quiesce needs "resume"`},
+		"quiesce with a phase":  {quiesced("{uses: http.get, phase: baseline}", off), `f.yaml:8:32: a step of quiesce has no key "phase"`},
+		"quiesce: no action":    {quiesced("{uses: http.gett}", off), `f.yaml:8:16: step pause-1: there is no action "http.gett"|did you mean "http.get"`},
+		"quiesce: no input":     {quiesced(on, "{uses: http.get}"), `f.yaml:9:17: step resume-1: with: http.get needs "url"`},
+		"quiesce: a reference":  {quiesced(on, `{uses: http.get, with: {url: "${{ resources.gatway.url }}"}}`), `step resume-1: with.url: |did you mean "gateway"`},
+		"quiesce: of a drill":   {quiesced(on, `{uses: http.get, with: {url: "${{ steps.damage.outputs.file }}"}}`), `step resume-1: with.url: `},
+		"quiesce: expect":       {quiesced("{uses: http.get, with: {url: x}, expect: outputs.statsu == 200}", off), `step pause-1: expect: |did you mean "status"`},
+		"quiesce damages":       {quiesced("{uses: d1.damage, with: {database: x, plan: y}}", off), "step pause-1: d1.damage damages"},
+		"quiesce goes on":       {quiesced("{uses: d1.sentinel, with: {database: x}}", off), "step pause-1: d1.sentinel goes on after its step"},
+		"undo: expect":          {steps("      - {id: a, phase: baseline, uses: http.get, with: {url: x}, undo: {uses: http.get, with: {url: x}, expect: outputs.statsu == 1}}"), `undo.expect: |did you mean "status"`},
 		"a look that changes":   {steps("      - {id: a, phase: verify, uses: d1.restore, with: {database: x, bookmark: y}, look: true}"), "look is for steps that change nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +238,8 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := []string{string(example), head, steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: [\"outputs.status == 200\"], proves: service, timeout: 5s}")}
+	good := []string{string(example), head, quiesced(on, off+", "+off), steps("      - {id: a, phase: baseline, uses: http.get, with: {url: x}, undo: {uses: http.get, with: {url: x}, expect: outputs.status == 1, last: true}}"),
+		steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: [\"outputs.status == 200\"], proves: service, timeout: 5s}")}
 	for _, text := range good {
 		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err != nil {
 			t.Errorf("the parser refuses %s: %v", text, err)
@@ -226,7 +249,7 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		}
 	}
 	for _, text := range []string{head + "drils: {}", strings.Replace(head, "class: staging", "class: stagng", 1), strings.Replace(head, "kind: d1", "kind: d2", 1),
-		head + "drills: {a: {use: d1-pitr, rto: fast}}", head + "drills: {a: {use: nope}}", steps("      - {id: a, phase: verfy, uses: http.get}"), strings.Replace(head, "{env: TOKEN}", "abc", 1)} {
+		head + "drills: {a: {use: d1-pitr, rto: fast}}", head + "drills: {a: {use: nope}}", steps("      - {id: a, phase: verfy, uses: http.get}"), quiesced("{uses: http.get, phase: baseline}", off), quiesced("", off), strings.Replace(quiesced(on, off), "resume", "resum", 1), strings.Replace(head, "{env: TOKEN}", "abc", 1)} {
 		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err == nil {
 			t.Errorf("the parser takes %s", text)
 		}
