@@ -163,7 +163,7 @@ func (c *linker) names(outputs reflect.Type) expr.Type {
 		"inputs": expr.Fields(c.inputs), "steps": expr.Fields(steps), "resources": expr.Fields(resources),
 		"run": expr.Fields(map[string]expr.Type{"id": text}),
 		"environment": expr.Fields(map[string]expr.Type{"name": text, "class": text, "exclusive": {Kind: expr.Bool}, "in_place": {Kind: expr.Bool},
-			"quiesces": {Kind: expr.Bool}, "probes": {Kind: expr.List}}),
+			"quiesces": {Kind: expr.Bool}, "probes": {Kind: expr.List}, "exports": {Kind: expr.List}, "exported": {Kind: expr.List}}),
 	}
 	if outputs != nil {
 		fields["outputs"] = expr.Of(outputs)

@@ -38,16 +38,23 @@ func played() action.Pack {
 		Answers string `json:"answers,omitempty"`
 		Watch   string `json:"watch,omitempty"`
 		State   string `json:"state,omitempty"`
+
+		Exports  []any  `json:"exports,omitempty"`
+		Of       string `json:"of,omitempty"`
+		Against  string `json:"against,omitempty"`
+		Damage   bool   `json:"damage,omitempty"`
+		Patience int64  `json:"patience,omitempty"`
 	}
 	type out struct {
 		Answers string `json:"answers"`
 		Watch   string `json:"watch"`
+		File    string `json:"file"`
 	}
 	var pack action.Pack
-	for _, name := range []string{"http.baseline", "http.watch", "http.await", "http.compare", "http.unwatch"} {
+	for _, name := range []string{"http.baseline", "http.watch", "http.await", "http.compare", "http.unwatch", "http.fingerprint", "http.fingerprint-compare"} {
 		pack.Actions = append(pack.Actions, action.Typed(firedrill.Spec{Name: name, Doc: "Played.", Impact: firedrill.Reads, Replay: firedrill.Idempotent, Observer: name == "http.watch"},
 			func(context.Context, firedrill.Call, in) (action.Result[out], error) {
-				return action.Result[out]{Out: out{"answers", "watch"}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
+				return action.Result[out]{Out: out{"answers", "watch", ""}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
 			}))
 	}
 	return pack

@@ -33,7 +33,8 @@ type pack struct {
 // Pack gives the actions http.*.
 func Pack(d Deps) action.Pack {
 	p := &pack{secrets: d.Secrets, client: newClient()}
-	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch()}}
+	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
+		p.fingerprint(), p.fingerprintCompare()}}
 }
 
 // newClient makes a client that shows what is there: no redirects, no proxy,
