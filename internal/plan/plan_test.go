@@ -100,6 +100,9 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad phase":             {steps("      - {id: a, phase: verfy, uses: http.get, with: {url: x}}"), `there is no phase "verfy"|did you mean "verify"`},
 		"damage without undo":   {steps("      - {id: a, phase: inject, uses: d1.damage, with: {database: x, plan: y}}"), "it damages and has no undo|no step proves: damage|no step proves: data or service"},
 		"damage in a wrong one": {steps("      - {id: a, phase: verify, uses: d1.damage, with: {database: x, plan: y}, undo: {uses: d1.restore, with: {database: x, bookmark: y}}}"), "only steps of phase inject may damage"},
+		"export of nothing":     {strings.Replace(head, "        probes:", "        exports: [{path: /x, key: id, of: primry}]\n        probes:", 1), `f.yaml:13:43: "primry" is neither a resource nor the class of a Durable Object|did you mean "primary"`},
+		"export without a key":  {strings.Replace(head, "        probes:", "        exports: [{path: /x, of: primary}]\n        probes:", 1), `resource gateway.exports[0] needs "key"`},
+		"export nowhere":        {strings.Replace(head, "        url: https://gw.example.com/", "        exports: [{path: /x, key: id, of: Cart}]", 1), `f.yaml:12:18: exports need the url of resource gateway`},
 		"nothing to pause":      {quiesced("", off), "f.yaml:8:14: pause must be a list with at least one step"},
 		"nobody restarts":       {strings.Replace(quiesced(on, off), "resume", "resum", 1), `f.yaml:9:7: quiesce has no key "resum"|did you mean "resume"|f.yaml:8:7: quiesce needs "resume"`},
 		"quiesce with a phase":  {quiesced("{uses: http.get, phase: baseline}", off), `f.yaml:8:32: a step of quiesce has no key "phase"`},
@@ -147,7 +150,8 @@ func remedies(err error) string {
 func TestABuiltInDrillLinksInPlaceAndOnACopy(t *testing.T) {
 	t.Parallel()
 	cat := catalog(t)
-	p, err := plan.Parse("f.yaml", []byte(head+"drills:\n  pitr: {use: d1-pitr, rto: 15m}\n  back: {use: worker-rollback}\n"), cat, playbook.Library{})
+	text := strings.Replace(quiesced(on, off), "        probes:", "        exports: [{path: /export, key: id, of: primary}, {path: /carts, key: id, of: Cart}]\n        probes:", 1)
+	p, err := plan.Parse("f.yaml", []byte(text+"drills:\n  pitr: {use: d1-pitr, rto: 15m}\n  back: {use: worker-rollback}\n"), cat, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,17 +174,23 @@ func TestABuiltInDrillLinksInPlaceAndOnACopy(t *testing.T) {
 	}
 	r := plan.NewResolver(cat)
 	scope := firedrill.Scope{Run: "r", Program: prog, Outputs: map[string]firedrill.Values{}, Skipped: map[string]bool{}}
-	got, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.baseline", With: firedrill.Values{"probes": "${{ environment.probes }}"}}, scope)
+	got, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.baseline", With: firedrill.Values{"probes": "${{ environment.probes }}", "exports": "${{ environment.exports }}"}}, scope)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(got.Inputs)
+	told, err := json.Marshal(got.Inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"url":"https://gw.example.com/health"`, `"name":"gateway /health"`, `"name":"gateway POST /login"`} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("no %s in %s", want, text)
+	for _, want := range []string{`"url":"https://gw.example.com/health"`, `"name":"gateway /health"`, `"name":"gateway POST /login"`,
+		`"url":"https://gw.example.com/export"`, `"name":"gateway /export"`} {
+		if !strings.Contains(string(told), want) {
+			t.Errorf("no %s in %s", want, told)
+		}
+	}
+	for when, want := range map[string]bool{"inputs.database.key in environment.exported": true, "'Cart' in environment.exported": true, "'gateway' in environment.exported": false, "environment.quiesces": true} {
+		if run, _, err := r.When(firedrill.Step{When: when}, scope); err != nil || run != want {
+			t.Errorf("%s: %v %v", when, run, err)
 		}
 	}
 	if run, _, err := r.When(firedrill.Step{When: "environment.in_place"}, scope); err != nil || run {
