@@ -49,12 +49,14 @@ func played() action.Pack {
 		Answers string `json:"answers"`
 		Watch   string `json:"watch"`
 		File    string `json:"file"`
+
+		Differing int64 `json:"differing"`
 	}
 	var pack action.Pack
 	for _, name := range []string{"http.baseline", "http.watch", "http.await", "http.compare", "http.unwatch", "http.fingerprint", "http.fingerprint-compare"} {
 		pack.Actions = append(pack.Actions, action.Typed(firedrill.Spec{Name: name, Doc: "Played.", Impact: firedrill.Reads, Replay: firedrill.Idempotent, Observer: name == "http.watch"},
 			func(context.Context, firedrill.Call, in) (action.Result[out], error) {
-				return action.Result[out]{Out: out{"answers", "watch", ""}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
+				return action.Result[out]{Out: out{Answers: "answers", Watch: "watch"}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
 			}))
 	}
 	return pack
