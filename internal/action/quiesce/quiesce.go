@@ -114,8 +114,9 @@ func inOrder(list []firedrill.Step) []firedrill.Step {
 
 // text is what a person reads of a promised step.
 func text(s firedrill.Step) string {
-	if s.Title != "" {
-		return s.Title
+	by := s.Title
+	if by == "" {
+		by = s.Uses
 	}
-	return fmt.Sprintf("writers go on (%s)", s.Uses)
+	return fmt.Sprintf("writers, who go on by %q", by)
 }
