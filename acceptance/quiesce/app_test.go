@@ -115,8 +115,8 @@ environments:
       store: {kind: kv, name: store}
       app: {kind: worker, name: app, url: %q, probes: [{path: /, json: {ok: true}}]}
 drills:
-  d1: {use: d1-pitr, with: {database: shop, patience: 3}, rto: 5m, rpo: 5m}
-  kv: {use: kv-backup-restore, with: {namespace: store, large: 1000, settle: 0, patience: 3}, rto: 5m, rpo: 5m}
+  d1: {use: d1-pitr, with: {database: shop, patience: 30}, rto: 5m, rpo: 5m}
+  kv: {use: kv-backup-restore, with: {namespace: store, large: 1000, settle: 0, patience: 30}, rto: 5m, rpo: 5m}
   worker: {use: worker-rollback, with: {worker: app, path: /}, rto: 5m}
 `, api, c.Account, s.file("token", c.Token()), quiesce, s.front))
 	return s
@@ -131,14 +131,14 @@ func (s *stage) file(name, text string) string {
 	return path
 }
 
-// text is the plan.
-func (s *stage) text() string {
+// edit changes the plan: old, new, old, new, …
+func (s *stage) edit(changes ...string) {
 	s.t.Helper()
 	text, err := os.ReadFile(s.plan)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return string(text)
+	s.file("firedrill.yaml", strings.NewReplacer(changes...).Replace(string(text)))
 }
 
 // proxy passes requests on and lets a test see them.
