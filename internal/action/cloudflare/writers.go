@@ -204,7 +204,7 @@ func theirs(ctx context.Context, op string, call firedrill.Call, c *Client, plac
 	if err != nil {
 		return err
 	}
-	w.window *= 4
+	w.window *= 2
 	w.tell(firedrill.Progress{Text: "there are differences; looking whether somebody writes"})
 	seen, err := w.watch(ctx)
 	if err != nil || !seen.Out.Seen {

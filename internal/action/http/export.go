@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -154,6 +155,9 @@ func cached(h http.Header) string {
 // add takes the records of one answer and gives the cursor of the next, "" if
 // there is none.
 func (r *records) add(e Export, body []byte, lines bool) (next string, err error) {
+	if !utf8.Valid(body) {
+		return "", fmt.Errorf("the answer is not UTF-8, so it cannot be told apart from what replaces its bytes")
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if lines {
 		for {

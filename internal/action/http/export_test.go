@@ -135,6 +135,7 @@ func TestEveryRecordCounts(t *testing.T) {
 		"a record twice":          {three[:len(three)-1] + `,{"id":1}]`, `records 1 and 4 have one key, id=1`},
 		"a field twice":           {strings.Replace(three, `"n":1.0`, `"n":1.0,"n":1.0`, 1), `field "n" stands twice`},
 		"a key that is none":      {`[{"id":{"a":1}}]`, "is no name"},
+		"nested too deep":         {`[{"id":1,"x":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}]`, "nested deeper than 100"},
 		"no key":                  {`[{"n":1}]`, `record 1 has no "id"`},
 		"nothing":                 {`[]`, `id=1 is missing`},
 		"no list":                 {`{"users":[]}`, `an object without "records"`},
@@ -273,4 +274,37 @@ func TestAnExportMayComeInPagesOrLines(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzAnExport: whatever a route answers, it is taken or refused, and what is
+// taken twice is the same.
+func FuzzAnExport(f *testing.F) {
+	for _, text := range []string{three, `{"records":` + three + `,"next":"x"}`, `{"id":1}` + "\n" + `{"id":2,"a":{"b":[{}]}}`, `[{"id":1e400,"x":"\ud800"}]`, `[`, ``, ` null`, "[{\"id\":\"\xbc\"}]"} {
+		f.Add([]byte(text), false)
+		f.Add([]byte(text), true)
+	}
+	e := Export{Name: "x", Key: "id", Redact: []string{"email"}}
+	f.Fuzz(func(t *testing.T, body []byte, lines bool) {
+		var both [2]records
+		for i := range both {
+			both[i] = records{byKey: map[string]int{}}
+			if _, err := both[i].add(e, body, lines); err != nil {
+				return
+			}
+		}
+		if diff := differences(e, both[0], both[1]); len(diff) > 0 {
+			t.Errorf("it differs from itself: %q", diff)
+		}
+		data, err := json.Marshal(both[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept records
+		if err := json.Unmarshal(data, &kept); err != nil {
+			t.Fatal(err)
+		}
+		if diff := differences(e, kept, both[1]); len(diff) > 0 {
+			t.Errorf("it differs from what was kept of it: %q", diff)
+		}
+	})
 }

@@ -53,7 +53,7 @@ func (r *records) record(e Export, raw json.RawMessage) error {
 		whole.Write(text)
 	}
 	for _, f := range fields {
-		value, err := canonical(f.raw)
+		value, err := canonical(f.raw, 0)
 		if err != nil {
 			return fmt.Errorf("record %d, field %q: %w", len(r.Records)+1, f.name, err)
 		}
@@ -136,10 +136,16 @@ func members(raw json.RawMessage) ([]member, error) {
 	return all, nil
 }
 
+// maxNested bounds how deep a value may be nested.
+const maxNested = 100
+
 // canonical writes a value without white space and with the fields of objects
 // in order. Numbers and texts stay as they are written: 1.0 is not 1, and
 // nothing is rounded or replaced on the way.
-func canonical(raw json.RawMessage) ([]byte, error) {
+func canonical(raw json.RawMessage, depth int) ([]byte, error) {
+	if depth > maxNested {
+		return nil, fmt.Errorf("it is nested deeper than %d", maxNested)
+	}
 	switch raw[0] {
 	case '{':
 		fields, err := members(raw)
@@ -156,7 +162,7 @@ func canonical(raw json.RawMessage) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			value, err := canonical(f.raw)
+			value, err := canonical(f.raw, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -173,7 +179,7 @@ func canonical(raw json.RawMessage) ([]byte, error) {
 			if i > 0 {
 				out = append(out, ',')
 			}
-			value, err := canonical(x)
+			value, err := canonical(x, depth+1)
 			if err != nil {
 				return nil, err
 			}
