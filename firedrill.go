@@ -110,7 +110,12 @@ func (e Environment) InPlace() bool {
 	return e.Exclusive || e.Class == ClassSandbox || e.Class == ClassCI
 }
 
-// Quiesce holds the steps that stop and restart writers.
+// Quiesces tells whether the plan says how the environment's writers are stopped
+// and restarted.
+func (e Environment) Quiesces() bool { return len(e.Quiesce.Pause) > 0 }
+
+// Quiesce holds the steps that stop and restart writers, each list in its order.
+// They have no phase: a drill says where they run.
 type Quiesce struct {
 	Pause  []Step `json:"pause,omitempty"`
 	Resume []Step `json:"resume,omitempty"`
@@ -185,8 +190,12 @@ type Step struct {
 // Undo is the action that reverts a step. Its inputs may refer to inputs and
 // earlier steps only, because it is recorded before its step starts.
 type Undo struct {
-	Uses string `json:"uses"`
-	With Values `json:"with,omitempty"`
+	Uses   string   `json:"uses"`
+	With   Values   `json:"with,omitempty"`
+	Expect []string `json:"expect,omitempty"` // each must give true over the outputs
+	// Last lets the undo wait until all others were done and the environment was
+	// looked at: writers that begin again any sooner would change what is looked at.
+	Last bool `json:"last,omitempty"`
 }
 
 // Position is a place in a file; Line and Column count from 1.

@@ -37,6 +37,7 @@ func rules() []rule {
 		{pkg: "internal/action/actiontest", may: []string{vocabulary, "internal/action"}, why: "the conformance suite holds for every action"},
 		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/http/..."}, why: "actions never import each other"},
 		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
+		{pkg: "internal/action/quiesce", may: []string{vocabulary, "internal/action"}, why: "what stops writers is the plan's, whatever the provider"},
 		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
 
 		{pkg: "internal/runner", may: []string{vocabulary, "internal/engine", "internal/journal", "internal/action", "internal/measure", "internal/state"}, why: "the runner performs what the engine decided"},

@@ -35,7 +35,14 @@ type dryRun struct {
 	RTO         *float64        `json:"rto_target_s"`
 	RPO         *float64        `json:"rpo_target_s"`
 	LastTook    *float64        `json:"last_run_took_s"`
+	Quiesce     *dryQuiesce     `json:"quiesce,omitempty"` // where the drill stops the writers
 	Steps       []dryStep       `json:"steps"`
+}
+
+// dryQuiesce is how writers are stopped and restarted.
+type dryQuiesce struct {
+	Pause  []string `json:"pause"`
+	Resume []string `json:"resume"`
 }
 
 type dryStep struct {
@@ -106,8 +113,20 @@ func dry(p firedrill.Program, cat firedrill.Catalog) dryRun {
 			ds.Undo = s.Undo.Uses
 		}
 		d.Steps = append(d.Steps, ds)
+		if s.Uses == "quiesce.pause" && p.Environment.Quiesces() {
+			d.Quiesce = &dryQuiesce{called(p.Environment.Quiesce.Pause), called(p.Environment.Quiesce.Resume)}
+		}
 	}
 	return d
+}
+
+// called gives what a person reads of steps.
+func called(steps []firedrill.Step) []string {
+	var list []string
+	for _, s := range steps {
+		list = append(list, fmt.Sprint(first(s.Title, s.Uses)))
+	}
+	return list
 }
 
 func first(values ...any) any {
@@ -140,6 +159,9 @@ func (a *app) printDry(d dryRun) {
 	}
 	if len(times) > 0 {
 		p.Line(term.Plain, "  time", strings.Join(times, " · "))
+	}
+	if q := d.Quiesce; q != nil {
+		p.Line(term.Plain, "  writers", "stopped by: "+strings.Join(q.Pause, ", ")+" · restarted by: "+strings.Join(q.Resume, ", "))
 	}
 	phase := firedrill.Phase("")
 	for _, s := range d.Steps {

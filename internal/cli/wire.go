@@ -14,6 +14,7 @@ import (
 	"firedrill/internal/action"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/action/http"
+	"firedrill/internal/action/quiesce"
 	"firedrill/internal/cli/term"
 	"firedrill/internal/journal"
 	"firedrill/internal/plan"
@@ -35,7 +36,7 @@ func (a *app) wire(environments map[string]firedrill.Environment, home string, s
 	if home != "" {
 		deps.Restores = cloudflare.FileRestores{Path: filepath.Join(home, "restores")}
 	}
-	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets}))
+	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets}), quiesce.Pack())
 	if err != nil {
 		return catalog{}, &firedrill.Error{Op: "gather the actions", Kind: firedrill.KindInternal, Err: err}
 	}

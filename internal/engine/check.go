@@ -10,12 +10,9 @@ func (m *Machine) checked(st *step, ended firedrill.Ended, scope firedrill.Scope
 		return ended
 	}
 	ended.Checks = honest(ended.Checks)
-	if len(st.def.Expect) > 0 {
-		checks := m.resolver.Expect(st.def, scope, ended.Outputs)
-		ended.Checks = append(ended.Checks, checks...)
-		if len(checks) < len(st.def.Expect) {
-			return fail(st, ended, firedrill.KindInternal, "an expectation was not evaluated")
-		}
+	ended, evaluated := m.expected(ended, st.def, scope)
+	if !evaluated {
+		return fail(st, ended, firedrill.KindInternal, notEvaluated)
 	}
 	if st.def.Proves != "" && len(ended.Checks) == 0 && !expands {
 		return fail(st, ended, firedrill.KindExpectation, "is to prove "+string(st.def.Proves)+" and compared nothing")
@@ -23,12 +20,31 @@ func (m *Machine) checked(st *step, ended firedrill.Ended, scope firedrill.Scope
 	return judge(st, ended)
 }
 
-// checkedOwn judges the comparisons that an action made itself.
-func (m *Machine) checkedOwn(st *step, ended firedrill.Ended) firedrill.Ended {
+const notEvaluated = "an expectation was not evaluated"
+
+// expected adds what a step expects of its outputs; evaluated is false where
+// something was left out.
+func (m *Machine) expected(ended firedrill.Ended, def firedrill.Step, scope firedrill.Scope) (_ firedrill.Ended, evaluated bool) {
+	if len(def.Expect) == 0 {
+		return ended, true
+	}
+	checks := m.resolver.Expect(def, scope, ended.Outputs)
+	ended.Checks = append(ended.Checks, checks...)
+	return ended, len(checks) >= len(def.Expect)
+}
+
+// checkedUndo judges the comparisons that an undo made itself and what is
+// expected of it.
+func (m *Machine) checkedUndo(st *step, ended firedrill.Ended) firedrill.Ended {
 	if ended.Status != firedrill.StatusOK {
 		return ended
 	}
 	ended.Checks = honest(ended.Checks)
+	undo := firedrill.Step{ID: st.def.ID, Uses: st.def.Undo.Uses, Source: st.def.Source, Expect: st.def.Undo.Expect}
+	ended, evaluated := m.expected(ended, undo, m.state.scope())
+	if !evaluated {
+		return fail(st, ended, firedrill.KindInternal, notEvaluated)
+	}
 	return judge(st, ended)
 }
 

@@ -25,6 +25,7 @@ type Machine struct {
 
 	swept bool // what a turn stops is stopped
 	back  *unwinding
+	last  *unwinding // of undos that wait for the looks
 	eyes  *looking
 }
 
@@ -186,7 +187,7 @@ func (m *Machine) decide() {
 	if s.turned != nil {
 		m.sweep()
 	}
-	if s.busy > 0 || m.undoSome() || m.lookSome() {
+	if s.busy > 0 || m.undoSome() || m.lookSome() || m.undoLast() {
 		return
 	}
 	switch {

@@ -132,6 +132,10 @@ func parseStep(line string) (firedrill.Step, error) {
 				value = "idempotent"
 			}
 			s.Undo = &firedrill.Undo{Uses: "undo." + s.ID, With: firedrill.Values{"replay": value}}
+		case "last": // after undo
+			s.Undo.Last = true
+		case "undone": // after undo
+			s.Undo.Expect = append(s.Undo.Expect, value)
 		default:
 			if p := firedrill.Phase(w); p.Index() >= 0 {
 				s.Phase = p

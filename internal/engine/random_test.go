@@ -21,7 +21,7 @@ func randomProgram(t *rapid.T) firedrill.Program {
 		if phase == firedrill.Inject {
 			line += word("damages undo", "damages undo:ask", "damages", "damages ask undo", "changes undo") + " "
 		} else {
-			line += word("", "", "", "changes undo", "changes undo:never", "changes", "changes ask undo", "changes never undo", "observer") + " "
+			line += word("", "", "", "changes undo", "changes undo last", "changes undo:never", "changes", "changes ask undo", "changes never undo", "observer") + " "
 		}
 		line += word("", "w:a", "w:b", "r:a", "w:a r:b") + " " + word("", "", "retry:1", "retry:2") + " "
 		switch phase {

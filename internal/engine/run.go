@@ -118,7 +118,7 @@ func (m *Machine) end(st *step, c call, ended firedrill.Ended, sub []firedrill.S
 		m.emit(m.checked(st, ended, m.lookScope(), false))
 		m.looked(st)
 	case firedrill.RoleUndo:
-		m.emit(m.checkedOwn(st, ended))
+		m.emit(m.checkedUndo(st, ended))
 		m.undid(st)
 	case firedrill.RoleRearm:
 		m.emit(ended)

@@ -36,7 +36,7 @@ type state struct {
 	stopped  map[string]bool
 	rearms   int              // observers that are being started again
 	busy     int              // calls under way for steps and observers
-	undos    int              // undo calls that were begun
+	undos    int              // undo calls that were begun, but those that wait for the looks
 	changed  bool             // a step that changes something was intended
 	damaged  bool             // an injection was intended
 	began    *firedrill.Stamp // when the first injection that passed was sent
@@ -173,7 +173,9 @@ func (s *state) applyIntent(r firedrill.Record, b firedrill.Intended) error {
 	case firedrill.RoleDo:
 		s.begin(st, r, b)
 	case firedrill.RoleUndo:
-		s.undos++
+		if !st.undoneLast() {
+			s.undos++
+		}
 		st.undo.state, st.undo.tries = open, b.Attempt
 	case firedrill.RoleLook:
 		st.look.state, st.look.tries = open, b.Attempt

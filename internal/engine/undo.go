@@ -26,9 +26,20 @@ type unwinding struct {
 // undoSome starts every undo that may start. It gives true while undo goes on.
 func (m *Machine) undoSome() bool {
 	if m.back == nil {
-		m.back = m.state.unwind()
+		m.back = m.state.unwind(false)
 	}
-	b := m.back
+	return m.unwind(m.back)
+}
+
+// undoLast does the same with the undos that wait for the looks.
+func (m *Machine) undoLast() bool {
+	if m.last == nil {
+		m.last = m.state.unwind(true)
+	}
+	return m.unwind(m.last)
+}
+
+func (m *Machine) unwind(b *unwinding) bool {
 	for b.left == 0 && len(b.groups) > 0 {
 		b.enter(b.groups[0])
 		b.groups = b.groups[1:]
@@ -50,20 +61,27 @@ func (m *Machine) undo(st *step) {
 // the undos that waited for it. What was done before it is put back even when
 // it could not be.
 func (m *Machine) undid(st *step) {
-	if m.back == nil {
-		return // taken up: undoSome finds out
+	b := m.back
+	if st.undoneLast() {
+		b = m.last
+	}
+	if b == nil {
+		return // taken up: undoSome and undoLast find out
 	}
 	if !st.undoOver() {
 		m.undo(st)
 		return
 	}
-	m.back.left--
-	for _, older := range m.back.then[st] {
-		if m.back.waits[older]--; m.back.waits[older] == 0 {
-			m.back.ready = append(m.back.ready, older)
+	b.left--
+	for _, older := range b.then[st] {
+		if b.waits[older]--; b.waits[older] == 0 {
+			b.ready = append(b.ready, older)
 		}
 	}
 }
+
+// undoneLast tells whether the undo of a step waits for the looks.
+func (st *step) undoneLast() bool { return st.def.Undo != nil && st.def.Undo.Last }
 
 // undoOver tells whether nothing more is attempted. A lost undo is repeated
 // only where that does no harm.
@@ -77,10 +95,12 @@ func (st *step) undoOver() bool {
 	return st.undo.fails >= undoAttempts
 }
 
-func (s *state) unwind() *unwinding {
+// unwind orders the undos that are due: those that wait for the looks, or the
+// others.
+func (s *state) unwind(last bool) *unwinding {
 	var due []*step
 	for i := len(s.intents) - 1; i >= 0; i-- {
-		if st := s.intents[i]; st.owesUndo() && !st.undoOver() {
+		if st := s.intents[i]; st.undoneLast() == last && st.owesUndo() && !st.undoOver() {
 			due = append(due, st)
 		}
 	}

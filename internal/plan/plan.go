@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -116,11 +117,12 @@ func (b *builder) environment(e pair) firedrill.Environment {
 			env.Settings = asValues(b.typed(s, pr.Settings, pr.Name))
 		}
 	}
-	if q := n.get("quiesce"); q != nil {
-		b.quiesce(q)
-	}
 	if r := n.get("resources"); r != nil {
 		b.resources(r, &env)
+	}
+	if q := n.get("quiesce"); q != nil {
+		env.Quiesce = b.quiesce(q)
+		b.checkQuiesce(env)
 	}
 	return env
 }
@@ -128,13 +130,6 @@ func (b *builder) environment(e pair) firedrill.Environment {
 func asValues(v any) firedrill.Values {
 	m, _ := v.(map[string]any)
 	return m
-}
-
-func (b *builder) quiesce(n *node) {
-	if b.fields(n, "quiesce", "pause", "resume") == nil {
-		return
-	}
-	b.fail(n.pos, "quiesce steps are not available in this version", "let the drill work on a scratch copy, or mark the environment exclusive: true")
 }
 
 func (b *builder) resources(n *node, env *firedrill.Environment) {
@@ -164,8 +159,34 @@ func (b *builder) resources(n *node, env *firedrill.Environment) {
 		attrs := asValues(b.typed(without(r.value, "kind"), spec.Attrs, "resource "+r.key))
 		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs}
 		b.unique(r, kindName, attrs, seen)
+		b.checkExports(r, n)
 		if spec.Provider != env.Provider && env.Class != firedrill.ClassProduction {
 			b.fail(r.pos, fmt.Sprintf("resource %s is of %s, and the environment has no section %q", r.key, spec.Provider, spec.Provider), "")
+		}
+	}
+}
+
+// objectClass is what the class of a Durable Object looks like.
+var objectClass = regexp.MustCompile(`^[A-Z][A-Za-z0-9_]*$`)
+
+// checkExports refuses an export of something that the environment does not have,
+// and one that nobody could ask for. A class begins with a capital, a resource
+// never does.
+func (b *builder) checkExports(r pair, resources *node) {
+	list := r.value.get("exports")
+	if list == nil {
+		return
+	}
+	if r.value.get("url") == nil {
+		b.fail(list.pos, "exports need the url of resource "+r.key, "add url: https://…")
+	}
+	var keys []string
+	for _, p := range resources.pairs {
+		keys = append(keys, p.key)
+	}
+	for _, e := range list.items {
+		if of := e.get("of"); of != nil && of.kind == isText && !slices.Contains(keys, of.value.(string)) && !objectClass.MatchString(of.value.(string)) {
+			b.fail(of.pos, fmt.Sprintf("%q is neither a resource nor the class of a Durable Object", of.value), nearest(of.value.(string), keys))
 		}
 	}
 }

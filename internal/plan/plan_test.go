@@ -16,13 +16,14 @@ import (
 	"firedrill/internal/action"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/action/http"
+	"firedrill/internal/action/quiesce"
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
 )
 
 func catalog(t testing.TB) *action.Registry {
 	t.Helper()
-	r, err := action.NewRegistry(cloudflare.Pack(cloudflare.Deps{}), http.Pack(http.Deps{}))
+	r, err := action.NewRegistry(cloudflare.Pack(cloudflare.Deps{}), http.Pack(http.Deps{}), quiesce.Pack())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +49,17 @@ environments:
 func steps(text string) string {
 	return head + "drills:\n  own:\n    steps:\n" + text
 }
+
+// quiesced makes a plan that says how writers are stopped.
+func quiesced(pause, resume string) string {
+	return strings.Replace(head, "    resources:", "    quiesce:\n      pause: ["+pause+"]\n      resume: ["+resume+"]\n    resources:", 1)
+}
+
+// on and off are steps that stop and restart writers.
+const (
+	on  = `{uses: http.expect, with: {url: "${{ resources.gateway.url }}on", method: POST}, timeout: 5s, retry: 2, when: "environment.class == 'staging'"}`
+	off = `{uses: http.get, with: {url: "${{ resources.gateway.url }}off", method: POST}, expect: "outputs.status == 200"}`
+)
 
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	t.Parallel()
@@ -91,6 +103,20 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad phase":             {steps("      - {id: a, phase: verfy, uses: http.get, with: {url: x}}"), `there is no phase "verfy"|did you mean "verify"`},
 		"damage without undo":   {steps("      - {id: a, phase: inject, uses: d1.damage, with: {database: x, plan: y}}"), "it damages and has no undo|no step proves: damage|no step proves: data or service"},
 		"damage in a wrong one": {steps("      - {id: a, phase: verify, uses: d1.damage, with: {database: x, plan: y}, undo: {uses: d1.restore, with: {database: x, bookmark: y}}}"), "only steps of phase inject may damage"},
+		"export of nothing":     {strings.Replace(head, "        probes:", "        exports: [{path: /x, key: id, of: primry}]\n        probes:", 1), `f.yaml:13:43: "primry" is neither a resource nor the class of a Durable Object|did you mean "primary"`},
+		"export without a key":  {strings.Replace(head, "        probes:", "        exports: [{path: /x, of: primary}]\n        probes:", 1), `resource gateway.exports[0] needs "key"`},
+		"export nowhere":        {strings.Replace(head, "        url: https://gw.example.com/", "        exports: [{path: /x, key: id, of: Cart}]", 1), `f.yaml:12:18: exports need the url of resource gateway`},
+		"nothing to pause":      {quiesced("", off), "f.yaml:8:14: pause must be a list with at least one step"},
+		"nobody restarts":       {strings.Replace(quiesced(on, off), "resume", "resum", 1), `f.yaml:9:7: quiesce has no key "resum"|did you mean "resume"|f.yaml:8:7: quiesce needs "resume"`},
+		"quiesce with a phase":  {quiesced("{uses: http.get, phase: baseline}", off), `f.yaml:8:32: a step of quiesce has no key "phase"`},
+		"quiesce: no action":    {quiesced("{uses: http.gett}", off), `f.yaml:8:16: step pause-1: there is no action "http.gett"|did you mean "http.get"`},
+		"quiesce: no input":     {quiesced(on, "{uses: http.get}"), `f.yaml:9:17: step resume-1: with: http.get needs "url"`},
+		"quiesce: a reference":  {quiesced(on, `{uses: http.get, with: {url: "${{ resources.gatway.url }}"}}`), `step resume-1: with.url: |did you mean "gateway"`},
+		"quiesce: of a drill":   {quiesced(on, `{uses: http.get, with: {url: "${{ steps.damage.outputs.file }}"}}`), `step resume-1: with.url: `},
+		"quiesce: expect":       {quiesced("{uses: http.get, with: {url: x}, expect: outputs.statsu == 200}", off), `step pause-1: expect: |did you mean "status"`},
+		"quiesce damages":       {quiesced("{uses: d1.damage, with: {database: x, plan: y}}", off), "step pause-1: d1.damage damages"},
+		"quiesce goes on":       {quiesced("{uses: d1.sentinel, with: {database: x}}", off), "step pause-1: d1.sentinel goes on after its step"},
+		"undo: expect":          {steps("      - {id: a, phase: baseline, uses: http.get, with: {url: x}, undo: {uses: http.get, with: {url: x}, expect: outputs.statsu == 1}}"), `undo.expect: |did you mean "status"`},
 		"a look that changes":   {steps("      - {id: a, phase: verify, uses: d1.restore, with: {database: x, bookmark: y}, look: true}"), "look is for steps that change nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +248,8 @@ func remedies(err error) string {
 func TestABuiltInDrillLinksInPlaceAndOnACopy(t *testing.T) {
 	t.Parallel()
 	cat := catalog(t)
-	p, err := plan.Parse("f.yaml", []byte(head+"drills:\n  pitr: {use: d1-pitr, rto: 15m}\n  back: {use: worker-rollback}\n"), cat, playbook.Library{})
+	text := strings.Replace(quiesced(on, off), "        probes:", "        exports: [{path: /export, key: id, of: primary}, {path: /carts, key: id, of: Cart}]\n        probes:", 1)
+	p, err := plan.Parse("f.yaml", []byte(text+"drills:\n  pitr: {use: d1-pitr, rto: 15m}\n  back: {use: worker-rollback}\n"), cat, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,17 +272,23 @@ func TestABuiltInDrillLinksInPlaceAndOnACopy(t *testing.T) {
 	}
 	r := plan.NewResolver(cat)
 	scope := firedrill.Scope{Run: "r", Program: prog, Outputs: map[string]firedrill.Values{}, Skipped: map[string]bool{}}
-	got, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.baseline", With: firedrill.Values{"probes": "${{ environment.probes }}"}}, scope)
+	got, err := r.Resolve(firedrill.Step{ID: "x", Uses: "http.baseline", With: firedrill.Values{"probes": "${{ environment.probes }}", "exports": "${{ environment.exports }}"}}, scope)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(got.Inputs)
+	told, err := json.Marshal(got.Inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"url":"https://gw.example.com/health"`, `"name":"gateway /health"`, `"name":"gateway POST /login"`} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("no %s in %s", want, text)
+	for _, want := range []string{`"url":"https://gw.example.com/health"`, `"name":"gateway /health"`, `"name":"gateway POST /login"`,
+		`"url":"https://gw.example.com/export"`, `"name":"gateway /export"`} {
+		if !strings.Contains(string(told), want) {
+			t.Errorf("no %s in %s", want, told)
+		}
+	}
+	for when, want := range map[string]bool{"inputs.database.key in environment.exported": true, "'Cart' in environment.exported": true, "'gateway' in environment.exported": false, "environment.quiesces": true} {
+		if run, _, err := r.When(firedrill.Step{When: when}, scope); err != nil || run != want {
+			t.Errorf("%s: %v %v", when, run, err)
 		}
 	}
 	if run, _, err := r.When(firedrill.Step{When: "environment.in_place"}, scope); err != nil || run {
@@ -313,7 +346,8 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := []string{string(example), head, steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: [\"outputs.status == 200\"], proves: service, timeout: 5s}")}
+	good := []string{string(example), head, quiesced(on, off+", "+off), steps("      - {id: a, phase: baseline, uses: http.get, with: {url: x}, undo: {uses: http.get, with: {url: x}, expect: outputs.status == 1, last: true}}"),
+		steps("      - {id: a, phase: verify, uses: http.get, with: {url: x}, expect: [\"outputs.status == 200\"], proves: service, timeout: 5s}")}
 	for _, text := range good {
 		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err != nil {
 			t.Errorf("the parser refuses %s: %v", text, err)
@@ -323,7 +357,7 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		}
 	}
 	for _, text := range []string{head + "drils: {}", strings.Replace(head, "class: staging", "class: stagng", 1), strings.Replace(head, "kind: d1", "kind: d2", 1),
-		head + "drills: {a: {use: d1-pitr, rto: fast}}", head + "drills: {a: {use: nope}}", steps("      - {id: a, phase: verfy, uses: http.get}"), strings.Replace(head, "{env: TOKEN}", "abc", 1)} {
+		head + "drills: {a: {use: d1-pitr, rto: fast}}", head + "drills: {a: {use: nope}}", steps("      - {id: a, phase: verfy, uses: http.get}"), quiesced("{uses: http.get, phase: baseline}", off), quiesced("", off), strings.Replace(quiesced(on, off), "resume", "resum", 1), strings.Replace(head, "{env: TOKEN}", "abc", 1)} {
 		if _, err := plan.Parse("f.yaml", []byte(text), cat, playbook.Library{}); err == nil {
 			t.Errorf("the parser takes %s", text)
 		}

@@ -166,7 +166,7 @@ func (c *linker) names(outputs reflect.Type) expr.Type {
 		"inputs": expr.Fields(c.inputs), "steps": expr.Fields(steps), "resources": expr.Fields(resources),
 		"run": expr.Fields(map[string]expr.Type{"id": text}),
 		"environment": expr.Fields(map[string]expr.Type{"name": text, "class": text, "exclusive": {Kind: expr.Bool}, "in_place": {Kind: expr.Bool},
-			"probes": {Kind: expr.List}, "sentinels": {Kind: expr.List}}),
+			"quiesces": {Kind: expr.Bool}, "probes": {Kind: expr.List}, "sentinels": {Kind: expr.List}, "exports": {Kind: expr.List}, "exported": {Kind: expr.List}}),
 	}
 	if outputs != nil {
 		fields["outputs"] = expr.Of(outputs)
@@ -189,22 +189,11 @@ func (c *linker) step(s *firedrill.Step) {
 			refs = append(refs, e.Steps()...)
 		}
 	}
-	withOutputs := c.names(spec.Out)
-	for _, x := range s.Expect {
-		e, err := expr.Compile(x, withOutputs)
-		if err != nil {
-			c.fail(*s, "expect: "+err.Error(), "see: firedrill action show "+s.Uses)
-			continue
-		}
-		for _, r := range e.Steps() {
-			if r != s.ID {
-				refs = append(refs, r)
-			}
-		}
-	}
+	refs = append(refs, c.expect(*s, "expect", s.Expect, spec)...)
 	if s.Undo != nil {
 		if u, ok := c.action(*s, s.Undo.Uses); ok {
 			refs = append(refs, c.with(*s, "undo", s.Undo.With, u, names)...)
+			refs = append(refs, c.expect(*s, "undo.expect", s.Undo.Expect, u)...)
 			if u.Impact == firedrill.Damages {
 				c.fail(*s, "its undo "+u.Name+" damages", "an undo puts something back")
 			}
@@ -217,6 +206,26 @@ func (c *linker) step(s *firedrill.Step) {
 	for _, d := range s.Discharges {
 		c.exists(*s, "discharges", d)
 	}
+}
+
+// expect checks expectations over the outputs of an action and gives the other
+// steps that they refer to.
+func (c *linker) expect(s firedrill.Step, what string, list []string, spec firedrill.Spec) []string {
+	var refs []string
+	names := c.names(spec.Out)
+	for _, x := range list {
+		e, err := expr.Compile(x, names)
+		if err != nil {
+			c.fail(s, what+": "+err.Error(), "see: firedrill action show "+spec.Name)
+			continue
+		}
+		for _, r := range e.Steps() {
+			if r != s.ID {
+				refs = append(refs, r)
+			}
+		}
+	}
+	return refs
 }
 
 func (c *linker) action(s firedrill.Step, name string) (firedrill.Spec, bool) {

@@ -38,8 +38,8 @@ func values(sc firedrill.Scope, outputs firedrill.Values) map[string]any {
 	}
 	v := map[string]any{
 		"inputs": orEmpty(sc.Program.Inputs), "steps": steps, "resources": resources, "run": map[string]any{"id": sc.Run},
-		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(), "probes": probes(env),
-			"sentinels": sentinels(env)},
+		"environment": map[string]any{"name": env.Name, "class": string(env.Class), "exclusive": env.Exclusive, "in_place": env.InPlace(),
+			"quiesces": env.Quiesces(), "probes": probes(env), "sentinels": sentinels(env), "exports": exports(env), "exported": exported(env)},
 	}
 	if outputs != nil {
 		v["outputs"] = map[string]any(outputs)
@@ -54,14 +54,19 @@ func orEmpty(v firedrill.Values) map[string]any {
 	return v
 }
 
-// probes gathers the probes of all resources, each with its name,
-// its address and the resource that it belongs to.
-func probes(env firedrill.Environment) []any {
+// probes gathers the probes of all resources, each with its name, its address
+// and the resource that it belongs to.
+func probes(env firedrill.Environment) []any { return routes(env, "probes") }
+
+// exports gathers the export routes of all resources in the same way.
+func exports(env firedrill.Environment) []any { return routes(env, "exports") }
+
+func routes(env firedrill.Environment, attr string) []any {
 	list := []any{}
 	for _, key := range slices.Sorted(maps.Keys(env.Resources)) {
 		r := env.Resources[key]
 		base, _ := r.Attrs["url"].(string)
-		all, _ := r.Attrs["probes"].([]any)
+		all, _ := r.Attrs[attr].([]any)
 		for _, p := range all {
 			m, ok := p.(map[string]any)
 			if !ok || base == "" {
@@ -89,6 +94,17 @@ func sentinels(env firedrill.Environment) []any {
 		attrs := env.Resources[key].Attrs
 		if attrs["sentinel"] != nil && attrs["url"] != nil {
 			list = append(list, key)
+		}
+	}
+	return list
+}
+
+// exported lists what the export routes of the environment export.
+func exported(env firedrill.Environment) []any {
+	list := []any{}
+	for _, e := range exports(env) {
+		if m, ok := e.(map[string]any); ok {
+			list = append(list, m["of"])
 		}
 	}
 	return list

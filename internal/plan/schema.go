@@ -55,6 +55,10 @@ func environmentSchema(cat firedrill.Catalog) *jsonschema.Schema {
 		"class":     oneOf("how careful to be: production is never drilled", []string{"sandbox", "ci", "staging", "production"}),
 		"exclusive": boolean("nobody else writes here during a drill, so in-place damage is fine"),
 		"resources": {Type: "object", Description: "databases, Workers, by name", AdditionalProperties: resourceSchema(cat)},
+		"quiesce": closed(map[string]*jsonschema.Schema{
+			"pause":  {Type: "array", Description: "what stops the writers", Items: quiesceSchema(cat), MinItems: jsonschema.Ptr(1)},
+			"resume": {Type: "array", Description: "what restarts them; also the undo of pause", Items: quiesceSchema(cat), MinItems: jsonschema.Ptr(1)},
+		}, "pause", "resume"),
 	}
 	for _, p := range cat.Providers() {
 		s := typeSchema(p.Settings)
@@ -105,21 +109,33 @@ func stepSchema(cat firedrill.Catalog) *jsonschema.Schema {
 	}
 	with := &jsonschema.Schema{Type: "object", Description: "inputs of the action; texts may hold ${{ … }}"}
 	return closed(map[string]*jsonschema.Schema{
-		"id":         {Type: "string", Pattern: stepID.String()},
-		"phase":      oneOf("what the step is for", texts(firedrill.Phases())),
-		"title":      text("what a person reads while it runs"),
-		"uses":       oneOf("action; see: firedrill action list", actions),
-		"with":       with,
-		"when":       text("expression; the step is skipped if it gives false"),
-		"expect":     list("expressions over outputs that must be true"),
-		"proves":     oneOf("what the step shows when it passes", texts(firedrill.Proofs())),
-		"needs":      list("steps that must be settled first"),
-		"undo":       closed(map[string]*jsonschema.Schema{"uses": oneOf("action that puts it back", actions), "with": with}, "uses"),
+		"id":     {Type: "string", Pattern: stepID.String()},
+		"phase":  oneOf("what the step is for", texts(firedrill.Phases())),
+		"title":  text("what a person reads while it runs"),
+		"uses":   oneOf("action; see: firedrill action list", actions),
+		"with":   with,
+		"when":   text("expression; the step is skipped if it gives false"),
+		"expect": list("expressions over outputs that must be true"),
+		"proves": oneOf("what the step shows when it passes", texts(firedrill.Proofs())),
+		"needs":  list("steps that must be settled first"),
+		"undo": closed(map[string]*jsonschema.Schema{"uses": oneOf("action that puts it back", actions), "with": with,
+			"expect": list("expressions over outputs that must be true"),
+			"last":   boolean("waits until all else was undone and looked at")}, "uses"),
 		"discharges": list("steps whose undo is no longer needed once this one passed"),
 		"look":       boolean("runs once more after an undo, to tell whether all is as before"),
 		"timeout":    duration("how long it may take"),
 		"retry":      {Type: "integer", Minimum: jsonschema.Ptr(0.0), Maximum: jsonschema.Ptr(20.0), Description: "further attempts after a failure that changed nothing"},
 	}, "id", "phase", "uses")
+}
+
+// quiesceSchema is a step without a place of its own.
+func quiesceSchema(cat firedrill.Catalog) *jsonschema.Schema {
+	all := stepSchema(cat).Properties
+	own := map[string]*jsonschema.Schema{}
+	for _, key := range []string{"title", "uses", "with", "when", "expect", "timeout", "retry"} {
+		own[key] = all[key]
+	}
+	return closed(own, "uses")
 }
 
 // typeSchema derives a schema from a declared Go type.

@@ -47,17 +47,23 @@ func (b *builder) step(n *node) (firedrill.Step, bool) {
 		b.fail(p.pos, fmt.Sprintf("there is no proof %q", s.Proves), nearest(string(s.Proves), texts(firedrill.Proofs())))
 	}
 	s.With = b.with(n.get("with"))
-	if u := n.get("undo"); u != nil && b.fields(u, "undo", "uses", "with") != nil {
-		s.Undo = &firedrill.Undo{Uses: b.required(u, "uses", "undo"), With: b.with(u.get("with"))}
+	if u := n.get("undo"); u != nil && b.fields(u, "undo", "uses", "with", "expect", "last") != nil {
+		s.Undo = &firedrill.Undo{Uses: b.required(u, "uses", "undo"), With: b.with(u.get("with")),
+			Expect: b.texts(u.get("expect"), "expect"), Last: b.boolean(u.get("last"), "last")}
 	}
-	if r := n.get("retry"); r != nil {
-		v, ok := r.value.(int64)
-		if !ok || v < 0 || v > 20 {
-			b.fail(r.pos, "retry must be a number from 0 to 20", "")
-		}
-		s.Retry = int(v)
-	}
+	s.Retry = b.retry(n.get("retry"))
 	return s, len(b.errs) == before
+}
+
+func (b *builder) retry(n *node) int {
+	if n == nil {
+		return 0
+	}
+	v, ok := n.value.(int64)
+	if !ok || v < 0 || v > 20 {
+		b.fail(n.pos, "retry must be a number from 0 to 20", "")
+	}
+	return int(v)
 }
 
 func (b *builder) with(n *node) firedrill.Values {

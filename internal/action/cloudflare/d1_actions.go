@@ -16,6 +16,7 @@ func (p *pack) d1Actions() []firedrill.Action {
 		p.d1PlanCanaries(), p.d1InsertCanaries(), p.d1CheckCanaries(), p.d1RemoveCanaries(),
 		p.d1PlanDamage(), p.d1Damage(), p.d1Protect(),
 		p.d1Sentinel(), p.d1SentinelPause(), p.d1SentinelResume(), p.d1SentinelStop(), p.d1SentinelRemove(),
+		p.d1WatchWrites(), p.d1AwaitStill(), p.d1AwaitWrites(),
 		p.d1ScratchName(), p.d1Target(), p.d1Create(), p.d1Copy(), p.d1Delete(), p.d1Absent(),
 		p.d1Query(), p.d1Execute(),
 	}

@@ -37,7 +37,7 @@ type compareOut struct {
 func (p *pack) d1Compare() firedrill.Action {
 	const name = "d1.compare"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
-		Doc: "Fingerprint a database again and compare it, row by row, with an earlier fingerprint. Comparing nothing is never success. With `damage` it is the other way round: every row and schema entry that was damaged must be found different."},
+		Doc: "Fingerprint a database again and compare it, row by row, with an earlier fingerprint. Comparing nothing is never success. Where something differs and somebody is seen writing, it is not known whose difference it is, which is an error. With `damage` it is the other way round: every row and schema entry that was damaged must be found different."},
 		func(ctx context.Context, call firedrill.Call, in compareIn) (action.Result[compareOut], error) {
 			var res action.Result[compareOut]
 			before, err := loadSnapshot(call, in.Against)
@@ -73,7 +73,10 @@ func (p *pack) d1Compare() firedrill.Action {
 			res.Out.Bookmark = now.Bookmark
 			res.Summary = equality(diff)
 			res.Checks = []firedrill.Check{{OK: diff.Equal(), Compared: diff.ComparedRows, Detail: res.Summary}}
-			return res, nil
+			if diff.Equal() {
+				return res, nil
+			}
+			return res, theirs(ctx, name, call, d.c, bookmarks{d, name}, res.Summary)
 		})
 }
 

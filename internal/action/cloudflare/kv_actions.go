@@ -15,6 +15,7 @@ func (p *pack) kvActions() []firedrill.Action {
 		p.kvFind(), p.kvScratchName(), p.kvTarget(), p.kvDelete(), p.kvAbsent(),
 		p.kvInsertCanaries(), p.kvRemoveCanaries(), p.kvDamage(),
 		p.kvSentinel(), p.kvSentinelStop(), p.kvSentinelRemove(),
+		p.kvWatchWrites(), p.kvAwaitStill(), p.kvAwaitWrites(),
 		p.kvBackup(), p.kvVerifyBackup(), p.kvCompare(), p.kvRestore(), p.kvProtect(),
 	}
 }

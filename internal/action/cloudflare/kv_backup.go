@@ -163,7 +163,7 @@ type kvCompareOut struct {
 func (p *pack) kvCompare() firedrill.Action {
 	const name = "kv.compare"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claimKV(false), Timeout: time.Hour,
-		Doc: "Read a namespace and compare every key with a backup: bytes, metadata, expiration, and that there are no others. Comparing nothing is never success. With `damage` it is the other way round: every key that was damaged must be found different."},
+		Doc: "Read a namespace and compare every key with a backup: bytes, metadata, expiration, and that there are no others. Comparing nothing is never success. Where something differs and somebody is seen writing, it is not known whose difference it is, which is an error. With `damage` it is the other way round: every key that was damaged must be found different."},
 		func(ctx context.Context, call firedrill.Call, in kvCompareIn) (action.Result[kvCompareOut], error) {
 			var res action.Result[kvCompareOut]
 			b, err := openBackup(ctx, call, in.Backup)
@@ -198,8 +198,11 @@ func (p *pack) kvCompare() firedrill.Action {
 				}
 				res = judgeKV(diff, done, in.Damage != "", b.Manifest.Keys == 0)
 				waited, _ := call.Now().Since(began)
-				if res.Checks[0].OK || waited >= time.Duration(in.Settle)*time.Second {
+				switch over := waited >= time.Duration(in.Settle)*time.Second; {
+				case res.Checks[0].OK, over && in.Damage != "":
 					return res, nil
+				case over:
+					return res, theirs(ctx, name, call, ns.c, keysAndValues{ns}, res.Summary)
 				}
 				call.Progress(firedrill.Progress{Text: res.Summary + "; looking again, writes may take a while to be seen"})
 				if err := ns.c.Sleep(ctx, settlePause); err != nil {

@@ -33,9 +33,10 @@ type KVAttrs struct {
 
 // WorkerAttrs describes a Worker in a plan.
 type WorkerAttrs struct {
-	Name   string         `json:"name" doc:"name of the Worker script"`
-	URL    string         `json:"url,omitempty" doc:"address under which it is reached"`
-	Probes []action.Probe `json:"probes,omitempty" doc:"requests and the answers that count as healthy"`
+	Name    string          `json:"name" doc:"name of the Worker script"`
+	URL     string          `json:"url,omitempty" doc:"address under which it is reached"`
+	Probes  []action.Probe  `json:"probes,omitempty" doc:"requests and the answers that count as healthy"`
+	Exports []action.Export `json:"exports,omitempty" doc:"routes that give all records of a database, a namespace or a Durable Object, to compare them as the application reads them"`
 	// Sentinel is nil where the application has no routes for one.
 	Sentinel *action.Sentinel `json:"sentinel,omitempty" doc:"routes by which numbered writes go through the application, to measure what is lost"`
 }

@@ -9,6 +9,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/action/quiesce"
 	"firedrill/internal/engine"
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
@@ -37,16 +38,25 @@ func played() action.Pack {
 		Answers string `json:"answers,omitempty"`
 		Watch   string `json:"watch,omitempty"`
 		State   string `json:"state,omitempty"`
+
+		Exports  []any  `json:"exports,omitempty"`
+		Of       string `json:"of,omitempty"`
+		Against  string `json:"against,omitempty"`
+		Damage   bool   `json:"damage,omitempty"`
+		Patience int64  `json:"patience,omitempty"`
 	}
 	type out struct {
 		Answers string `json:"answers"`
 		Watch   string `json:"watch"`
+		File    string `json:"file"`
+
+		Differing int64 `json:"differing"`
 	}
 	var pack action.Pack
-	for _, name := range []string{"http.baseline", "http.watch", "http.await", "http.compare", "http.unwatch"} {
+	for _, name := range []string{"http.baseline", "http.watch", "http.await", "http.compare", "http.unwatch", "http.fingerprint", "http.fingerprint-compare"} {
 		pack.Actions = append(pack.Actions, action.Typed(firedrill.Spec{Name: name, Doc: "Played.", Impact: firedrill.Reads, Replay: firedrill.Idempotent, Observer: name == "http.watch"},
 			func(context.Context, firedrill.Call, in) (action.Result[out], error) {
-				return action.Result[out]{Out: out{"answers", "watch"}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
+				return action.Result[out]{Out: out{Answers: "answers", Watch: "watch"}, Checks: []firedrill.Check{{OK: true, Compared: 1}}}, nil
 			}))
 	}
 	return pack
@@ -55,7 +65,7 @@ func played() action.Pack {
 // link reads the drill as it is shipped and links it with a plan.
 func link(t *testing.T, b *bench, class firedrill.Class, drill string) (firedrill.Program, *action.Registry) {
 	t.Helper()
-	registry, err := action.NewRegistry(b.pack, played())
+	registry, err := action.NewRegistry(b.pack, played(), quiesce.Pack())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,12 @@ import (
 
 // WorkerResource is a Worker of the plan as a drill hands it on.
 type WorkerResource struct {
-	Key    string         `json:"key,omitempty" doc:"name of the resource in the plan"`
-	Kind   string         `json:"kind,omitempty" doc:"worker"`
-	Name   string         `json:"name" doc:"name of the Worker script"`
-	URL    string         `json:"url,omitempty" doc:"address under which it is reached"`
-	Probes []action.Probe `json:"probes,omitempty" doc:"its probes"`
+	Key     string          `json:"key,omitempty" doc:"name of the resource in the plan"`
+	Kind    string          `json:"kind,omitempty" doc:"worker"`
+	Name    string          `json:"name" doc:"name of the Worker script"`
+	URL     string          `json:"url,omitempty" doc:"address under which it is reached"`
+	Probes  []action.Probe  `json:"probes,omitempty" doc:"its probes"`
+	Exports []action.Export `json:"exports,omitempty" doc:"its export routes"`
 
 	Sentinel *action.Sentinel `json:"sentinel,omitempty" doc:"its routes for numbered writes"`
 }

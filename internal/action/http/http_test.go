@@ -295,3 +295,14 @@ func TestHowManyAnswersAreNeeded(t *testing.T) {
 		}
 	}
 }
+
+// TestARequestIsToldAsACommand that a person can type, without any secret.
+func TestARequestIsToldAsACommand(t *testing.T) {
+	t.Parallel()
+	const want = `curl -fsS -X 'POST' -H 'a: '"$KEY" -H 'b: '"$(cat '/k e/y')" -H 'c: '"$('pass' 'show' 'x')" -H 'd: it'\''s' 'https://app.example.com/off'`
+	got := curl(firedrill.Values{"url": "https://app.example.com/off", "method": "POST", "headers": map[string]any{"d": "it's",
+		"a": map[string]any{"env": "KEY"}, "b": map[string]any{"file": "/k e/y"}, "c": map[string]any{"command": []any{"pass", "show", "x"}}}})
+	if got != want {
+		t.Errorf("%s", got)
+	}
+}

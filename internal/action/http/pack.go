@@ -35,7 +35,8 @@ type pack struct {
 func Pack(d Deps) action.Pack {
 	p := &pack{secrets: d.Secrets, client: newClient()}
 	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
-		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove()}}
+		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove(),
+		p.fingerprint(), p.fingerprintCompare()}}
 }
 
 // newClient makes a client that shows what is there: no redirects, no proxy,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
 	"time"
 
 	"firedrill"
@@ -49,10 +48,7 @@ func (p *pack) prove() firedrill.Action {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Target: "inputs share and confidence", Detail: "must be above 0 and below 1", Remedy: "write for example share: 0.05, confidence: 0.99"}
 			}
 			res.Out.Answers = needed(res.Out.Share, res.Out.Confidence)
-			fresh := &pack{secrets: p.secrets, client: newClient()}
-			if t, ok := fresh.client.Transport.(*http.Transport); ok {
-				t.DisableKeepAlives = true // a connection may stick to one version
-			}
+			fresh := p.fresh()
 			for _, e := range all {
 				check := firedrill.Check{OK: true}
 				for i := range res.Out.Answers {

@@ -3,6 +3,9 @@ package http
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -16,7 +19,7 @@ type getOut struct {
 
 func (p *pack) get() firedrill.Action {
 	const name = "http.get"
-	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Repair: curl,
 		Doc: "Send one request and give the answer, whatever it is. Redirects are not followed."},
 		func(ctx context.Context, _ firedrill.Call, in Probe) (action.Result[getOut], error) {
 			a, err := p.ask(ctx, in)
@@ -26,7 +29,7 @@ func (p *pack) get() firedrill.Action {
 
 func (p *pack) expect() firedrill.Action {
 	const name = "http.expect"
-	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent,
+	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Repair: curl,
 		Doc: "Send one request and fail unless the answer has the declared status, JSON and text."},
 		func(ctx context.Context, _ firedrill.Call, in Probe) (action.Result[getOut], error) {
 			var res action.Result[getOut]
@@ -44,3 +47,47 @@ func (p *pack) expect() firedrill.Action {
 			return res, nil
 		})
 }
+
+// curl is the command by which a person sends the same request. Secrets stay
+// references: the shell fills them in.
+func curl(in firedrill.Values) string {
+	var pr Probe
+	if err := in.Into(&pr); err != nil {
+		return ""
+	}
+	words := []string{"curl", "-fsS"}
+	if pr.Method != "" {
+		words = append(words, "-X", shell(pr.Method))
+	}
+	for _, name := range slices.Sorted(maps.Keys(pr.Headers)) {
+		switch v := pr.Headers[name].(type) {
+		case string:
+			words = append(words, "-H", shell(name+": "+v))
+		case map[string]any:
+			var s action.Secret
+			if err := firedrill.Values(v).Into(&s); err != nil {
+				return ""
+			}
+			words = append(words, "-H", shell(name+": ")+filledIn(s))
+		}
+	}
+	return strings.Join(append(words, shell(pr.URL)), " ")
+}
+
+// filledIn is a secret as a shell finds it.
+func filledIn(s action.Secret) string {
+	switch {
+	case s.Env != "":
+		return `"$` + s.Env + `"`
+	case s.File != "":
+		return `"$(cat ` + shell(s.File) + `)"`
+	}
+	var words []string
+	for _, w := range s.Command {
+		words = append(words, shell(w))
+	}
+	return `"$(` + strings.Join(words, " ") + `)"`
+}
+
+// shell quotes a word for a shell.
+func shell(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -44,19 +44,19 @@ func (p *pack) sentinel() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			if !observe.Begun(call, named(in.Name)) {
+			if !observe.Begun(call, sentinelName(in.Name)) {
 				if err := r.nothingYet(ctx); err != nil {
 					return res, err
 				}
 			}
-			res.Out.Observer, res.Summary, err = observe.StartSentinel(ctx, name, call, named(in.Name), r.every, r)
+			res.Out.Observer, res.Summary, err = observe.StartSentinel(ctx, name, call, sentinelName(in.Name), r.every, r)
 			return res, err
 		})
 }
 
-// named gives the name of a sentinel. Where none is given it is not that of
+// sentinelName gives the name of a sentinel. Where none is given it is not that of
 // other sentinels, so that several can write during one drill.
-func named(name string) string {
+func sentinelName(name string) string {
 	if name == "" {
 		return "http-sentinel"
 	}
@@ -149,7 +149,7 @@ func (p *pack) sentinelRemove() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			res.Out.Sent = observe.EndSentinel(call, named(in.Sentinel))
+			res.Out.Sent = observe.EndSentinel(call, sentinelName(in.Sentinel))
 			left, err := r.takeAway(ctx)
 			if err != nil {
 				return res, err

@@ -40,7 +40,7 @@ type activity struct {
 
 // NewLive starts a view. Close must be called.
 func NewLive(page *Page, now func() time.Time, quiet, verbose bool) *Live {
-	l := &Live{page: page, now: now, quiet: quiet, verbose: verbose, stop: make(chan struct{})}
+	l := &Live{page: page, now: now, quiet: quiet, verbose: verbose, steps: map[string]firedrill.Step{}, stop: make(chan struct{})}
 	if page.Terminal && !quiet {
 		l.stopped.Go(l.tick)
 	}

@@ -2,6 +2,7 @@
 // KV namespace, and one over a service binding. Answers to GET depend on the data alone, so that a
 // drill can compare them byte by byte.
 import { health } from "./routes/health.js";
+import { exportUsers } from "./routes/export.js";
 import { audit, documents, ledger, tenant, tenants, users } from "./routes/read.js";
 import { settings, tenantSettings } from "./routes/settings.js";
 import { createTenant } from "./routes/write.js";
@@ -19,6 +20,7 @@ const routes = [
   ["GET", /^\/api\/settings$/, settings],
   ["GET", /^\/api\/settings\/(\d+)$/, tenantSettings],
   ["GET", /^\/api\/directory$/, directory],
+  ["GET", /^\/export\/users$/, exportUsers],
 ];
 
 async function directory({ env }) {
