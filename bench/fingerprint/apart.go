@@ -156,8 +156,13 @@ func (b *apart) all(ctx context.Context, db *cloudflare.D1) error {
 	if err != nil {
 		return err
 	}
-	if n, _ := differs.Outputs["differing_rows"].(float64); n != 3 {
+	if fmt.Sprint(differs.Outputs["differing_rows"]) != "3" {
 		return fmt.Errorf("%v rows differ, not 3", differs.Outputs["differing_rows"])
 	}
-	return nil
+	quick, err := b.run(ctx, "fingerprint, level quick", "quick", "d1.fingerprint", firedrill.Values{"level": "quick"})
+	if err != nil {
+		return err
+	}
+	_, err = b.run(ctx, "compare, level quick", "again", "d1.compare", firedrill.Values{"against": quick.Outputs["file"]})
+	return err
 }

@@ -105,8 +105,14 @@ func (t table) order() []string {
 		return []string{t.Rowid}
 	}
 	var out []string
-	for _, c := range t.PrimaryKey {
-		out = append(out, quoted(c))
+	for i, c := range t.PrimaryKey {
+		by := quoted(c)
+		if i < len(t.Collations) {
+			// The key's own collation, which need not be the column's: only by that is no
+			// row like another.
+			by += " COLLATE " + t.Collations[i]
+		}
+		out = append(out, by)
 	}
 	return out
 }
