@@ -100,7 +100,7 @@ func (c *comparison) damage(ctx context.Context, file string) (action.Result[com
 	if wanted == 0 {
 		res.Summary = "nothing was damaged, so nothing can be found"
 	}
-	res.Checks = []firedrill.Check{c.check(wanted > 0 && len(absent) == 0, diff, res.Summary)}
+	res.Checks = []firedrill.Check{c.check(wanted > 0 && len(absent) == 0 && diff.Differs(), diff, res.Summary)}
 	return res, nil
 }
 
