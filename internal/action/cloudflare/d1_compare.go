@@ -33,6 +33,7 @@ type compareOut struct {
 	Beyond      int64              `json:"beyond" doc:"with damage: rows that differ although they were not damaged directly: what triggers, cascades and others did"`
 	Others      int64              `json:"others" doc:"with damage: those of them that no part of the drill can have written"`
 	Bookmark    string             `json:"bookmark" doc:"the point in time that was compared; with damage, which may be looked for while others write, the point in time before"`
+	Numbered    int64              `json:"numbered" doc:"with damage: the highest number that a sentinel had written by then"`
 }
 
 func (p *pack) d1Compare() firedrill.Action {

@@ -45,6 +45,10 @@ func (c *comparison) damage(ctx context.Context, file string) (action.Result[com
 	if err != nil {
 		return res, err
 	}
+	numbered, err := c.d.numbered(ctx, c.op)
+	if err != nil {
+		return res, err
+	}
 	bookmark, err := c.d.bookmark(ctx, c.op)
 	if err != nil {
 		return res, err
@@ -74,7 +78,7 @@ func (c *comparison) damage(ctx context.Context, file string) (action.Result[com
 	}
 	res.Out = summarize(diff, found.rows)
 	res.Out.Found, res.Out.Beyond, res.Out.Others = hits, beyond, others.n
-	res.Out.Bookmark, res.Out.Level = bookmark, string(c.level)
+	res.Out.Bookmark, res.Out.Numbered, res.Out.Level = bookmark, numbered, string(c.level)
 	absent := c.absent(done, todo, found)
 	for _, o := range done.Objects {
 		if slices.ContainsFunc(diff.Objects, func(x fingerprint.ObjectDifference) bool {
