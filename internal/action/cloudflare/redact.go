@@ -102,3 +102,11 @@ func (r keyRules) name(key string) string {
 	}
 	return fmt.Sprintf("key %q", key)
 }
+
+// plain gives a key alone.
+func (r keyRules) plain(key string) string {
+	if r.hides(key) {
+		return redacted
+	}
+	return key
+}
