@@ -170,15 +170,26 @@ func TestFilesThatWereTouchedAreRefused(t *testing.T) {
 func TestAFileThatIsWrongFromTheStartIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, forge := range map[string]func(w *Writer) error{
-		"count": func(w *Writer) error { return w.record(recordEnd, TableEnd{Rows: 7}) },
+		"count": func(w *Writer) error { return w.EndSample(7, nil, nil) },
+		"outermost": func(w *Writer) error {
+			if err := w.Row(Row{Key: "id=1", Cells: []Cell{integer(1), text("a")}}, []Cell{integer(1)}); err != nil {
+				return err
+			}
+			if err := w.EndRange(Place{}); err != nil {
+				return err
+			}
+			return w.EndSample(1, Outermost([]Cell{integer(0)}), Outermost([]Cell{integer(1)}))
+		},
 		"digest": func(w *Writer) error {
 			if err := w.Row(Row{Key: "id=1", Cells: []Cell{integer(1), text("a")}}, []Cell{integer(1)}); err != nil {
 				return err
 			}
+			right := w.span.Digest
 			w.span.Digest = Sum{1}
 			if err := w.EndRange(Place{}); err != nil {
 				return err
 			}
+			w.digest = right
 			return w.End()
 		},
 		"order": func(w *Writer) error {

@@ -198,7 +198,7 @@ func (c *comparison) equal(ctx context.Context, residue bool) (action.Result[com
 		res.Out = summarize(diff, found.rows)
 		res.Out.Bookmark, res.Out.Level = bookmark, string(c.level)
 		res.Summary = equality(diff, c.level, found.rows)
-		res.Checks = []firedrill.Check{c.check(!diff.Differs() && diff.Equal() || c.level == fingerprint.Quick && !diff.Differs() && diff.ComparedObjects > 0, diff, res.Summary)}
+		res.Checks = []firedrill.Check{c.check(diff.Equal(), diff, res.Summary)}
 		return nil
 	})
 	return res, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -27,6 +28,10 @@ func TestEveryValueComesThroughExactly(t *testing.T) {
 		{"1.0", fingerprint.Cell{Type: fingerprint.Real, Real: 1}},
 		{"9007199254740993", fingerprint.Cell{Type: fingerprint.Integer, Int: 9007199254740993}},
 		{"-9223372036854775808", fingerprint.Cell{Type: fingerprint.Integer, Int: -9223372036854775808}},
+		{"-0.0", fingerprint.Cell{Type: fingerprint.Real, Real: math.Copysign(0, -1)}},
+		{"0.0", fingerprint.Cell{Type: fingerprint.Real}},
+		{"9e999", fingerprint.Cell{Type: fingerprint.Real, Real: math.Inf(1)}},
+		{"-9e999", fingerprint.Cell{Type: fingerprint.Real, Real: math.Inf(-1)}},
 		{"5e-324", fingerprint.Cell{Type: fingerprint.Real, Real: 5e-324}},
 		{"1.7976931348623157e308", fingerprint.Cell{Type: fingerprint.Real, Real: 1.7976931348623157e308}},
 		{"0.1", fingerprint.Cell{Type: fingerprint.Real, Real: 0.1}},
