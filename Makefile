@@ -30,6 +30,7 @@ bench: ## measurements, side by side with what they are compared to
 	$(GO) run ./bench/kv
 	$(GO) run ./bench/throughput
 	$(GO) run ./bench/backup
+	$(GO) run ./bench/fingerprint
 	$(GO) run ./bench/transfer
 	$(GO) run ./bench/measure
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine ./internal/testkit/sandboxtest

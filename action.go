@@ -82,6 +82,10 @@ type Catalog interface {
 	Kinds() []KindSpec
 }
 
+// PrivateFolder is the folder in a run's folder for what nobody needs, nor should
+// keep, once the run is over: the runner removes it then.
+const PrivateFolder = "private"
+
 // Call is one performance of an action.
 type Call struct {
 	Run     string
@@ -226,4 +230,7 @@ type Check struct {
 	// nothing is never ok.
 	Compared int64  `json:"compared,omitempty"`
 	Detail   string `json:"detail,omitempty"`
+	// Partial marks a comparison of a part: a sample, counts. It can show that
+	// something differs, and proves nothing where it holds.
+	Partial bool `json:"partial,omitempty"`
 }

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -16,6 +17,9 @@ type CompareOptions struct {
 	Now func() time.Time
 	// Ignore tells of keys that are left out on both sides; nil: none is.
 	Ignore func(key string) bool
+	// Listed compares only what a list shows: names, metadata and expirations. Values
+	// are not read, so nothing is known of them.
+	Listed bool
 }
 
 // Difference is what a namespace has otherwise than a backup.
@@ -37,6 +41,10 @@ func (d Difference) Equal() bool { return d.Compared > 0 && len(d.Keys) == 0 }
 type KeyDifference struct {
 	Key string
 	How string // "is missing", "is a stranger", "has another value", …
+	// Detail says what was there and what is, without content: lengths, digests, and
+	// where values begin to differ. Of metadata, which is short, it shows the
+	// beginning.
+	Detail string
 	// Stranger marks a key that the backup does not hold, or holds with an
 	// expiration that has passed.
 	Stranger bool
@@ -90,65 +98,113 @@ func (b *Backup) compareKV(ctx context.Context, src KVSource, o CompareOptions, 
 	}
 	next()
 	// take counts the entry of the backup at which the comparison stands.
-	take := func(how string) {
+	take := func(how, detail string) {
 		lives := alive(want, o.Now())
 		switch {
 		case ignored(want.Key):
 		case how == "":
 			d.Compared++
 		case lives:
-			differs(KeyDifference{Key: want.Key, How: how})
+			differs(KeyDifference{Key: want.Key, How: how, Detail: detail})
 			d.Held++
 			d.Compared++
 		case how == missing:
 			d.Expired = append(d.Expired, want.Key)
 		default:
-			differs(KeyDifference{Key: want.Key, How: how, Stranger: true})
+			differs(KeyDifference{Key: want.Key, How: how, Detail: detail, Stranger: true})
 		}
 		next()
 	}
-	err := walk(ctx, src, o.Now, "", "", visitor{entry: func(got Entry, _ string) error {
+	entry := func(got Entry) error {
 		if ignored(got.Key) {
 			return nil
 		}
 		for more && want.Key < got.Key {
-			take(missing)
+			take(missing, "")
 		}
 		if !more || want.Key > got.Key {
-			differs(KeyDifference{Key: got.Key, How: stranger, Stranger: true})
+			k := KeyDifference{Key: got.Key, How: stranger, Stranger: true}
+			if !o.Listed {
+				k.Detail = described(got.Value)
+			}
+			differs(k)
 			return nil
 		}
-		how, err := difference(want, got)
+		if o.Listed {
+			got.Value = want.Value
+		}
+		how, detail, err := difference(want, got)
 		if err != nil {
 			return err
 		}
-		take(how)
+		take(how, detail)
 		return nil
-	}})
+	}
+	var err error
+	if o.Listed {
+		err = listed(ctx, src, entry)
+	} else {
+		err = walk(ctx, src, o.Now, "", "", visitor{entry: func(e Entry, _ string) error { return entry(e) }})
+	}
 	if err != nil {
 		return err
 	}
 	for more {
-		take(missing)
+		take(missing, "")
 	}
 	return failed
 }
 
-// difference says how two entries of one key differ; "" if they do not.
-func difference(want, got Entry) (string, error) {
+// listed shows the keys of a namespace without their values.
+func listed(ctx context.Context, src KVSource, entry func(Entry) error) error {
+	return list(ctx, src, "", "", func(b *batch) error {
+		for _, k := range b.keys {
+			if err := entry(Entry{Key: k.Name, Metadata: k.Metadata, Expiration: k.Expiration}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// difference says how two entries of one key differ, and what each of them is; "" if
+// they do not.
+func difference(want, got Entry) (how, detail string, err error) {
 	a, errA := canonical(want.Metadata)
 	z, errZ := canonical(got.Metadata)
 	switch {
 	case errA != nil || errZ != nil:
-		return "", errors.Join(errA, errZ)
+		return "", "", errors.Join(errA, errZ)
 	case !bytes.Equal(want.Value, got.Value):
-		return "has another value", nil
+		same := 0
+		for same < len(want.Value) && same < len(got.Value) && want.Value[same] == got.Value[same] {
+			same++
+		}
+		return "has another value", fmt.Sprintf("%s is now %s; the first %d bytes are the same", described(want.Value), described(got.Value), same), nil
 	case want.Expiration != got.Expiration:
-		return fmt.Sprintf("expires at %d instead of %d", got.Expiration, want.Expiration), nil
+		return fmt.Sprintf("expires at %d instead of %d", got.Expiration, want.Expiration), "", nil
 	case a != z:
-		return "has other metadata", nil
+		return "has other metadata", shortened(a) + " is now " + shortened(z), nil
 	}
-	return "", nil
+	return "", "", nil
+}
+
+// described says what a value is without showing it.
+func described(value []byte) string {
+	sum := sha256.Sum256(value)
+	return fmt.Sprintf("%d bytes (SHA-256 %x…)", len(value), sum[:6])
+}
+
+// shortened shows the beginning of metadata.
+func shortened(metadata string) string {
+	const longest = 60
+	if metadata == "" {
+		return "none"
+	}
+	if r := []rune(metadata); len(r) > longest {
+		return string(r[:longest]) + "…"
+	}
+	return metadata
 }
 
 // Check compares a namespace with what a restore wrote: in the merge mode other

@@ -156,7 +156,7 @@ func (s sample) try(t *testing.T, damaged files) error {
 func differs(a, b map[string]Entry) string {
 	for k, e := range a {
 		other, there := b[k]
-		how, err := difference(e, other)
+		how, _, err := difference(e, other)
 		if !there || how != "" || err != nil {
 			return k
 		}

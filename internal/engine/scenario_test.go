@@ -183,7 +183,7 @@ func (p *player) drill(options, below []string) error {
 	return nil
 }
 
-// completion reads "ok step [undo|look|rearm] [key=value…] [compared:n] [differs]".
+// completion reads "ok step [undo|look|rearm] [key=value…] [compared:n] [part:n] [differs]".
 func (p *player) completion(words, below []string) (Completion, error) {
 	role := firedrill.RoleDo
 	rest := words[2:]
@@ -219,6 +219,13 @@ func (p *player) completion(words, below []string) (Completion, error) {
 				return c, err
 			}
 			c.Outcome.Checks = append(c.Outcome.Checks, firedrill.Check{OK: true, Compared: rows, Detail: n + " rows equal"})
+		}
+		if n, ok := strings.CutPrefix(w, "part:"); ok {
+			rows, err := strconv.ParseInt(n, 10, 64)
+			if err != nil {
+				return c, err
+			}
+			c.Outcome.Checks = append(c.Outcome.Checks, firedrill.Check{OK: true, Compared: rows, Partial: true, Detail: n + " rows of a sample equal"})
 		}
 		if w == "differs" {
 			c.Outcome.Checks = append(c.Outcome.Checks, firedrill.Check{Compared: 3, Detail: "1 of 3 rows differs"})

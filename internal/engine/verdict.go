@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"firedrill"
 )
@@ -83,6 +84,7 @@ func (s *state) checkProofs(f *findings) {
 		injected = injected || st.status == passed && st.def.Phase == firedrill.Inject && st.resolved.Impact == firedrill.Damages
 		declared[st.def.Proves] = true
 	}
+	s.checkParts(f)
 	given := s.proved()
 	switch {
 	case !injected:
@@ -97,6 +99,17 @@ func (s *state) checkProofs(f *findings) {
 	for _, p := range firedrill.Proofs() {
 		if p != firedrill.ProvesDamage && declared[p] && !given[p] {
 			f.add(firedrill.ReasonUnknownOutcome, "the drill is to prove "+string(p)+" and no step did")
+		}
+	}
+}
+
+// checkParts: what was compared only in part was seen not to differ there, and that
+// is not known of the rest. A drill with such a proof cannot pass, whatever else it
+// has shown.
+func (s *state) checkParts(f *findings) {
+	for _, st := range s.order {
+		if st.def.Proves != "" && st.status == passed && slices.ContainsFunc(st.ended.Checks, func(c firedrill.Check) bool { return c.Partial }) {
+			f.add(firedrill.ReasonUnknownOutcome, fmt.Sprintf("%s compared only a part, which does not prove %s: %s", st.def.ID, st.def.Proves, firstOf(st.ended.Summary, st.def.Title, "the rest is not known")))
 		}
 	}
 }

@@ -1,19 +1,18 @@
-// Package fingerprint turns rows into digests that do not depend on their
-// order, and finds what differs between two states of a database.
+// Package fingerprint turns the rows of a database into digests, writes them down
+// as a stream, and finds what differs between two states of it.
 //
 // A cell is encoded with its exact type and length, so 1, 1.0, '1' and x'31'
 // are four different things, and so are NULL and the empty string. A row is
 // hashed with SHA-256 over its key and its cells. A table's digest is the sum
-// of its row hashes modulo 2^256: unlike XOR, addition counts rows that occur
-// twice. The sum protects against faults and mistakes, not against somebody
-// who can choose rows at will and wants to deceive.
+// of its row hashes modulo 2^256: it does not depend on their order and, unlike
+// XOR, counts rows that occur twice. The sum protects against faults and mistakes,
+// not against somebody who can choose rows at will and wants to deceive.
 //
-// Rows are also summed over ranges of keys. A range ends where a key's own
-// hash says so, hence one more row moves the borders of its own range only,
-// and two states are compared in proportion to the ranges that differ.
-//
-// Digests of cells are kept beside the row's, so that a difference can be
-// named by table, key and column without keeping anybody's data.
+// Rows come in the order of their positions: what a table is read by, a rowid or a
+// primary key. [Writer] writes an entry for each row into a file, range by range,
+// and [Comparison] walks such a file and a second reading side by side. Neither
+// keeps more than one range in memory, so a difference is found in one pass whose
+// memory does not grow with the database.
 package fingerprint
 
 import (
@@ -67,6 +66,51 @@ func (c Cell) Append(b []byte) []byte {
 		b = append(b, c.Bytes...)
 	}
 	return b
+}
+
+// readCell reads what [Cell.Append] wrote, and gives what is left.
+func readCell(b []byte) (c Cell, rest []byte, err error) {
+	if len(b) == 0 {
+		return c, nil, fmt.Errorf("a value is missing")
+	}
+	c.Type, rest = Type(b[0]), b[1:]
+	if c.Type == Null {
+		return c, rest, nil
+	}
+	if len(rest) < 8 {
+		return c, nil, fmt.Errorf("a value is cut")
+	}
+	word := binary.BigEndian.Uint64(rest)
+	rest = rest[8:]
+	switch c.Type {
+	case Integer:
+		c.Int = int64(word)
+	case Real:
+		c.Real = math.Float64frombits(word)
+	case Text, Blob:
+		if word > uint64(len(rest)) {
+			return c, nil, fmt.Errorf("a value is cut")
+		}
+		c.Bytes, rest = rest[:word:word], rest[word:]
+	}
+	if !c.Valid() {
+		return c, nil, fmt.Errorf("a value of unknown type %q", c.Type)
+	}
+	return c, rest, nil
+}
+
+// ReadCells reads the cells of a row that [Cell.Append] wrote one after the other.
+// They share the memory of b.
+func ReadCells(b []byte) ([]Cell, error) {
+	var cells []Cell
+	for len(b) > 0 {
+		c, rest, err := readCell(b)
+		if err != nil {
+			return nil, err
+		}
+		cells, b = append(cells, c), rest
+	}
+	return cells, nil
 }
 
 // Valid tells whether the cell's type exists. NaN is not valid: SQLite stores

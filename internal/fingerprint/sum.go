@@ -43,23 +43,24 @@ func (s *Sum) UnmarshalText(text []byte) error {
 
 // Sum is the hash of a row, as it stands in [Entry.Hash]: what the row adds to
 // the digest of its table.
-func (r Row) Sum() Sum { return hashRow(r) }
+func (r Row) Sum() Sum {
+	var h hasher
+	return h.row(r)
+}
 
-// hashRow hashes a row: its key, the number of its cells, and its cells.
-func hashRow(row Row) Sum {
-	b := Cell{Type: Text, Bytes: []byte(row.Key)}.Append(nil)
+// hasher hashes rows and keeps the memory that it needs for one.
+type hasher struct{ buffer []byte }
+
+// row hashes a row: its key, the number of its cells, and its cells.
+func (h *hasher) row(row Row) Sum {
+	b := binary.BigEndian.AppendUint64(append(h.buffer[:0], byte(Text)), uint64(len(row.Key)))
+	b = append(b, row.Key...)
 	b = binary.BigEndian.AppendUint64(b, uint64(len(row.Cells)))
 	for _, c := range row.Cells {
 		b = c.Append(b)
 	}
+	h.buffer = b
 	return sha256.Sum256(b)
-}
-
-// cellDigest is a short digest of one cell: enough to tell which column of a
-// row changed, too short to be more.
-func cellDigest(c Cell) uint32 {
-	h := sha256.Sum256(c.Append(nil))
-	return binary.BigEndian.Uint32(h[:])
 }
 
 // HashText hashes texts of a schema so that no two lists of texts collide.

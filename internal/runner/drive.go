@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -44,6 +46,9 @@ func (r *Runner) drive(ctx context.Context, m *engine.Machine, id string, earlie
 	d.observers.close()
 	for ; d.flying > 0; d.flying-- {
 		<-d.inputs
+	}
+	if m.Done() {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, firedrill.PrivateFolder)))
 	}
 	return d.records, err
 }

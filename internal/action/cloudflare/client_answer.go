@@ -39,6 +39,9 @@ func read(req Request, h *http.Response, body []byte) (Response, error) {
 	if ok && (req.Raw || (len(body) == 0 && h.StatusCode == http.StatusNoContent)) {
 		return resp, nil
 	}
+	if ok && req.Accept != nil && req.Accept(body) {
+		return resp, nil
+	}
 	var env envelope
 	if err := json.Unmarshal(body, &env); err != nil || env.Success == nil {
 		return Response{}, notEnvelope(req, h, body)

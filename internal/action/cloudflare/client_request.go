@@ -47,6 +47,9 @@ type Request struct {
 	Safe bool
 	// Raw marks an answer that is not an envelope: its body is given as it is.
 	Raw bool
+	// Accept may take the body of an answer by itself, where it is nothing but a
+	// plain success; false: it is read like any other. nil: every answer is.
+	Accept func(body []byte) bool
 	// MaxBytes bounds the answer; 0: [MaxAnswer].
 	MaxBytes int64
 	// Patience is how long the request may stand still where that is longer than

@@ -50,35 +50,78 @@ func makeDir(call firedrill.Call) error {
 
 // save writes an artefact whole or not at all.
 func save(call firedrill.Call, name string, data []byte) error {
+	d, err := newDraft(call, name)
+	if err != nil {
+		return err
+	}
+	if _, err := d.Write(data); err != nil {
+		d.drop()
+		return d.failed(err)
+	}
+	return d.keep()
+}
+
+// draft is a file in the run's folder that is there only once it is whole.
+type draft struct {
+	*os.File
+	path string
+}
+
+func newDraft(call firedrill.Call, name string) (*draft, error) {
 	path, err := artefact(call, name)
 	if err != nil {
-		return err
-	}
-	failed := func(err error) error {
-		return &firedrill.Error{Op: "write artefact", Kind: firedrill.KindStorage, Target: path, Remedy: "make room on the disk, and the folder writable", Err: err}
+		return nil, err
 	}
 	if err := makeDir(call); err != nil {
-		return err
+		return nil, err
 	}
-	temp, err := os.CreateTemp(call.Dir, "."+name+".*")
+	return draftAt(path)
+}
+
+// newPrivateDraft begins a file that is removed when the run is over.
+func newPrivateDraft(call firedrill.Call, name string) (*draft, error) {
+	if _, err := artefact(call, name); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(call.Dir, firedrill.PrivateFolder)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, (&draft{path: dir}).failed(err)
+	}
+	return draftAt(filepath.Join(dir, name))
+}
+
+func draftAt(path string) (*draft, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return failed(err)
+		return nil, (&draft{path: path}).failed(err)
 	}
-	_, err = temp.Write(data)
-	if err == nil {
-		err = temp.Sync()
-	}
-	if cerr := temp.Close(); err == nil {
+	return &draft{f, path}, nil
+}
+
+// keep puts the file in its place.
+func (d *draft) keep() error {
+	err := d.Sync()
+	if cerr := d.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), path)
+		err = os.Rename(d.Name(), d.path)
 	}
 	if err != nil {
-		_ = os.Remove(temp.Name()) // it is of no use; the first error is the one to tell
-		return failed(err)
+		_ = os.Remove(d.Name()) // it is of no use; the first error is the one to tell
+		return d.failed(err)
 	}
 	return nil
+}
+
+// drop throws the file away.
+func (d *draft) drop() {
+	_ = d.Close()           // nobody reads it again
+	_ = os.Remove(d.Name()) // nor misses it
+}
+
+func (d *draft) failed(err error) error {
+	return &firedrill.Error{Op: "write artefact", Kind: firedrill.KindStorage, Target: d.path, Remedy: "make room on the disk, and the folder writable", Err: err}
 }
 
 // load reads an artefact of an earlier step.

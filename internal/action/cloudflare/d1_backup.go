@@ -143,7 +143,7 @@ func (d *D1) Rows(ctx context.Context, t backup.SQLTable, after *backup.SQLRow, 
 	}
 	var position []fingerprint.Cell
 	if after != nil {
-		position = own.position(keyed{Row: fingerprint.Row{Cells: after.Cells}, Rowid: after.Rowid})
+		position, _ = own.position(keyed{Row: fingerprint.Row{Cells: after.Cells}, Rowid: after.Rowid}, nil)
 	}
 	return d.d.eachRowAfter(ctx, d.op, own, "", position, func(r keyed) error {
 		return visit(backup.SQLRow{Rowid: r.Rowid, Cells: r.Cells})

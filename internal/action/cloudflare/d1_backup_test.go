@@ -11,6 +11,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/backup"
+	"firedrill/internal/fingerprint"
 )
 
 // client makes a client of the platform whose clock a test moves.
@@ -126,23 +127,42 @@ func roundTrip(t *testing.T, p *platform, id string, o backup.D1Options) (backup
 // sameContent compares two databases by the fingerprint that drills use.
 func sameContent(t *testing.T, a, b *D1) {
 	t.Helper()
-	call := firedrill.Call{Progress: func(firedrill.Progress) {}}
-	one, _, err := a.d.fingerprint(t.Context(), "test", call)
+	for _, d := range apartFrom(t, a, b, func(table string) bool {
+		return strings.Contains(table, "_fts") || strings.HasPrefix(table, "notes_") || table == "sqlite_sequence"
+	}) {
+		t.Error(d)
+	}
+}
+
+// apartFrom says what differs between two databases, but for the rows of tables that
+// do not count.
+func apartFrom(t *testing.T, a, b *D1, ignored func(table string) bool) []string {
+	t.Helper()
+	call := firedrill.Call{Dir: t.TempDir(), Progress: func(firedrill.Progress) {}}
+	if _, err := a.d.fingerprint(t.Context(), "test", call, "print", fingerprint.Full, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.d.schema(t.Context(), "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _, err := b.d.fingerprint(t.Context(), "test", call)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range one.Tables {
-		if n := one.Tables[i].Name; i < len(two.Tables) && n == two.Tables[i].Name && one.Tables[i].Digest != two.Tables[i].Digest && !strings.Contains(n, "_fts") && !strings.HasPrefix(n, "notes_") && n != "sqlite_sequence" {
-			t.Errorf("table %s differs", n)
+	var out []string
+	diff, err := b.d.compareRows(t.Context(), "test", call, "print", s, func(r fingerprint.RowDifference) error {
+		if !ignored(r.Table) {
+			out = append(out, r.Table+" "+r.Key+" is "+r.How)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(one.Tables) != len(two.Tables) || len(one.Objects) != len(two.Objects) {
-		t.Errorf("%d tables and %d entries, want %d and %d", len(two.Tables), len(two.Objects), len(one.Tables), len(one.Objects))
+	for _, o := range diff.Objects {
+		out = append(out, o.Object.String()+" is "+o.How)
 	}
+	for _, c := range diff.Columns {
+		out = append(out, "table "+c+" has other columns")
+	}
+	return out
 }
 
 // shell loads parts with the sqlite3 shell and gives the database's path.

@@ -195,9 +195,8 @@ type item struct {
 
 func (d *d1) sendItems(ctx context.Context, op string, reads, safe bool, statements []item) ([]set, error) {
 	for _, s := range statements {
-		if len(s.SQL) > maxStatement {
-			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,
-				Detail: fmt.Sprintf("needs a statement of %d bytes; the platform takes %d", len(s.SQL), maxStatement), Remedy: "a key or value of this database is too large to be named in a statement"}
+		if err := d.fits(op, s.SQL); err != nil {
+			return nil, err
 		}
 	}
 	body, err := json.Marshal(map[string]any{"batch": statements})
@@ -210,6 +209,49 @@ func (d *d1) sendItems(ctx context.Context, op string, reads, safe bool, stateme
 	if err != nil {
 		return nil, err
 	}
+	return readSets(req, resp, len(statements))
+}
+
+// texts performs a statement that only reads, and whose every value is a text.
+func (d *d1) texts(ctx context.Context, op, sql string) (texts, error) {
+	if err := d.fits(op, sql); err != nil {
+		return texts{}, err
+	}
+	body, err := json.Marshal(map[string]any{"batch": []item{{SQL: sql}}})
+	if err != nil {
+		return texts{}, err
+	}
+	req := d.request(op, http.MethodPost, "raw")
+	req.Body, req.Reads = body, true
+	var out texts
+	taken := false
+	req.Accept = func(body []byte) bool {
+		out, taken = scanTexts(body)
+		return taken
+	}
+	resp, err := d.c.Do(ctx, req)
+	if err != nil || taken {
+		return out, err
+	}
+	sets, err := readSets(req, resp, 1)
+	if err != nil {
+		return texts{}, err
+	}
+	out = texts{width: len(sets[0].Columns)}
+	for _, row := range sets[0].Rows {
+		for i, v := range row {
+			s, is := v.(string)
+			if !is {
+				return texts{}, unreadable(req, fmt.Sprintf("value %d of a row is a %T, not a text", i+1, v))
+			}
+			out.cells = append(out.cells, []byte(s))
+		}
+	}
+	return out, nil
+}
+
+// readSets reads what a batch of statements gave.
+func readSets(req Request, resp Response, statements int) ([]set, error) {
 	var answers []struct {
 		Success *bool `json:"success"`
 		Results *struct {
@@ -223,8 +265,8 @@ func (d *d1) sendItems(ctx context.Context, op string, reads, safe bool, stateme
 	if err := resp.Decode(req, &answers); err != nil {
 		return nil, err
 	}
-	if len(answers) != len(statements) {
-		return nil, unreadable(req, fmt.Sprintf("%d statements were sent, %d answered", len(statements), len(answers)))
+	if len(answers) != statements {
+		return nil, unreadable(req, fmt.Sprintf("%d statements were sent, %d answered", statements, len(answers)))
 	}
 	sets := make([]set, len(answers))
 	for i, a := range answers {
@@ -239,6 +281,15 @@ func (d *d1) sendItems(ctx context.Context, op string, reads, safe bool, stateme
 		sets[i] = set{a.Results.Columns, a.Results.Rows, a.Meta.Changes}
 	}
 	return sets, nil
+}
+
+// fits refuses a statement that the platform would refuse.
+func (d *d1) fits(op, sql string) error {
+	if len(sql) <= maxStatement {
+		return nil
+	}
+	return &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + d.db.Name,
+		Detail: fmt.Sprintf("needs a statement of %d bytes; the platform takes %d", len(sql), maxStatement), Remedy: "a key or value of this database is too large to be named in a statement"}
 }
 
 // maxStatement is the platform's limit for one statement, in bytes.

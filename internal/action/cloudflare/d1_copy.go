@@ -58,7 +58,8 @@ func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copy
 		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
 			Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
 	}
-	before, _, err := from.fingerprint(ctx, op, call)
+	file := call.Step + ".copied"
+	before, err := from.fingerprint(ctx, op, call, file, fingerprint.Full, nil)
 	if err != nil {
 		return copyOut{}, err
 	}
@@ -66,20 +67,30 @@ func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copy
 	if err != nil {
 		return copyOut{}, err
 	}
-	w := copyWriter{to: to, op: op, tell: call.Progress, total: before.Rows()}
+	w := copyWriter{to: to, op: op, tell: call.Progress, total: before.rows}
 	if err := w.all(ctx, from, s); err != nil {
 		return copyOut{}, err
 	}
-	after, _, err := to.fingerprint(ctx, op, call)
+	var diff fingerprint.Difference
+	found := &differences{hide: redaction{[]rule{{"*", "*"}}}} // a copy that is not exact is named, not shown
+	var tables int
+	err = to.still(ctx, op, call, func(string) error {
+		made, err := to.schema(ctx, op)
+		if err != nil {
+			return err
+		}
+		found.schema, found.rows, tables = made, nil, len(made.Tables)
+		diff, err = to.compareRows(ctx, op, call, file, made, found.add)
+		return err
+	})
 	if err != nil {
 		return copyOut{}, err
 	}
-	diff := fingerprint.Compare(before, after)
-	if len(diff.Rows)+len(diff.Objects)+len(diff.Columns) > 0 {
+	if diff.Differs() {
 		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + in.Name,
-			Detail: "the copy is not exact: " + equality(diff), Remedy: "stop the writers, then run again"}
+			Detail: "the copy is not exact: " + equality(diff, fingerprint.Full, found.rows), Remedy: "stop the writers, then run again"}
 	}
-	return copyOut{to.db.ID, to.db.Name, after.Rows(), int64(len(after.Tables))}, nil
+	return copyOut{to.db.ID, to.db.Name, before.rows, int64(tables)}, nil
 }
 
 // copyWriter writes a database into another.

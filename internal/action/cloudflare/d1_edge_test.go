@@ -60,10 +60,10 @@ func TestOneCellOfManyIsFound(t *testing.T) {
 	b := newBench(t, p.url)
 	print := b.do("cut", "d1.fingerprint", db(id))
 	for _, change := range []struct{ sql, shows string }{
-		{`UPDATE tenants SET big = 9007199254740992 WHERE id = 1`, "tenants id=1: column big differs"},
+		{`UPDATE tenants SET big = 9007199254740992 WHERE id = 1`, "tenants id=1 column big: 9007199254740993 is now 9007199254740992"},
 		{`UPDATE tenants SET logo = x'00ff01' WHERE id = 1`, "column logo"},
-		{`UPDATE tenants SET name = name || char(0) WHERE id = 812`, "tenants id=812: column name differs"},
-		{`UPDATE "we""ird tablé 'x'" SET "c""d" = '1x' WHERE "select" = 'a' || char(0) || 'b'`, `c"d differs`},
+		{`UPDATE tenants SET name = name || char(0) WHERE id = 812`, `tenants id=812 column name: "tenant 812" is now "tenant 812\x00"`},
+		{`UPDATE "we""ird tablé 'x'" SET "c""d" = '1x' WHERE "select" = 'a' || char(0) || 'b'`, `column c"d: 1 is now "1x"`},
 		{`UPDATE "order" SET value = NULL WHERE rowid = 'r4'`, "column value"},
 		{`UPDATE strict SET x = 2.5000000000000004`, "column x"},
 		{`DELETE FROM tenants WHERE id = 900`, "tenants id=900 is missing"},
@@ -160,7 +160,7 @@ func TestARestoreThatLiesIsNotBelieved(t *testing.T) {
 	wrong := b.do("wrong", "d1.bookmark", db(id))
 	p.exec(id, "DELETE FROM t")
 	b.do("restore", "d1.restore", db(id, "bookmark", text(t, wrong, "bookmark")))
-	if o := b.do("compare", "d1.compare", db(id, "against", text(t, print, "file"))); ok(o) || o.Summary != "1 of 3 rows differs: t id=2: column name differs" {
+	if o := b.do("compare", "d1.compare", db(id, "against", text(t, print, "file"))); ok(o) || o.Summary != `1 of 3 rows differs: t id=2 column name: "b" is now "x"` {
 		t.Errorf("got %q", o.Summary)
 	}
 	b.fails(firedrill.KindInvalid, "d1.restore", db(id, "bookmark", "ffffffff-00000000"))

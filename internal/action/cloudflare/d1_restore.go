@@ -15,6 +15,9 @@ type restoreIn struct {
 	Database string `json:"database" doc:"id of the database"`
 	Bookmark string `json:"bookmark" doc:"point in time to return to"`
 	Name     string `json:"name,omitempty" doc:"name of the database, for the command that a person would type"`
+	// Looked and Numbered tell of writes that nobody has listed.
+	Looked   string `json:"looked,omitempty" doc:"output bookmark of the d1.compare that looked at the damage: what was written since is undone unseen, and named as collateral"`
+	Numbered int64  `json:"numbered,omitempty" doc:"its output numbered"`
 }
 
 type restoreOut struct {
@@ -43,6 +46,12 @@ func (p *pack) d1Restore() firedrill.Action {
 			d, err := p.database(ctx, name, call, in.Database)
 			if err != nil {
 				return res, err
+			}
+			if in.Looked != "" {
+				if res.Collateral, err = d.unseen(ctx, name, in.Looked, in.Numbered); err != nil {
+					// The recovery does not wait for what only tells about it.
+					res.Collateral = []string{"what others wrote between the look at the damage and the restore is undone and could not be looked at: " + err.Error()}
+				}
 			}
 			out, took, err := p.restore(ctx, name, call, d, in.Bookmark)
 			if err != nil {

@@ -2,21 +2,18 @@ package cloudflare
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
 	"firedrill"
-	"firedrill/internal/backup"
 	"firedrill/internal/fingerprint"
 )
 
 const (
 	firstPage  = 64        // rows asked for first
-	largestSet = 5000      // rows of one page at most
-	pageBytes  = 1_500_000 // what a page should weigh
+	largestSet = 10_000    // rows of one page at most
+	pageBytes  = 2_000_000 // what a page should weigh
 	largeCell  = 100_000   // bytes; what is longer is read in pieces
 	pieceBytes = 400_000   // of a large cell at a time
 )
@@ -28,92 +25,71 @@ type keyed struct {
 	Position []fingerprint.Cell
 }
 
-// cellSQL gives the expression that reads a value with its exact type:
-// quote() would cut texts at a NUL, and JSON would round numbers.
-func cellSQL(expr string) string {
-	return "CASE typeof(" + expr + ") WHEN 'null' THEN 'n' WHEN 'integer' THEN 'i'||" + expr +
-		// printf() does not tell -0.0 from 0.0.
-		" WHEN 'real' THEN 'r'||CASE WHEN " + expr + "=0 AND atan2(" + expr + ",-1)<0 THEN '-0' ELSE printf('%!.17e'," + expr + ") END ELSE substr(typeof(" + expr + "),1,1)||" +
-		"CASE WHEN length(CAST(" + expr + " AS BLOB))>" + strconv.Itoa(largeCell) +
-		" THEN '@'||length(CAST(" + expr + " AS BLOB)) ELSE hex(" + expr + ") END END"
-}
-
-// literal gives the SQL literal of a cell, exact and without affinity.
-func literal(c fingerprint.Cell) string {
-	switch c.Type {
-	case fingerprint.Integer:
-		return strconv.FormatInt(c.Int, 10)
-	case fingerprint.Real:
-		return string(backup.AppendLiteral(nil, c))
-	case fingerprint.Text:
-		return "+CAST(x'" + hex.EncodeToString(c.Bytes) + "' AS TEXT)"
-	case fingerprint.Blob:
-		return "x'" + hex.EncodeToString(c.Bytes) + "'"
-	}
-	return "NULL"
-}
-
-// parseCell reads what [cellSQL] gave. large is the length of a value that
-// has to be read in pieces, 0 for others.
-func parseCell(s string) (c fingerprint.Cell, large int64, err error) {
-	if s == "" {
-		return c, 0, fmt.Errorf("a value without type")
-	}
-	rest := s[1:]
-	switch s[0] {
-	case 'n':
-		return fingerprint.Cell{Type: fingerprint.Null}, 0, nil
-	case 'i':
-		n, err := strconv.ParseInt(rest, 10, 64)
-		return fingerprint.Cell{Type: fingerprint.Integer, Int: n}, 0, err
-	case 'r':
-		f, err := strconv.ParseFloat(rest, 64)
-		if math.IsNaN(f) {
-			return c, 0, fmt.Errorf("a real that is no number")
-		}
-		return fingerprint.Cell{Type: fingerprint.Real, Real: f}, 0, err
-	case 't', 'b':
-		c.Type = fingerprint.Type(s[0])
-		if length, is := strings.CutPrefix(rest, "@"); is {
-			large, err = strconv.ParseInt(length, 10, 64)
-			if err == nil && large <= 0 {
-				err = fmt.Errorf("a large value of %d bytes", large)
-			}
-			return c, large, err
-		}
-		c.Bytes, err = hex.DecodeString(rest)
-		return c, 0, err
-	}
-	return c, 0, fmt.Errorf("a value of unknown type %q", s[:1])
-}
-
 // eachRow reads all rows of a table page by page, in the order of its key.
 // where is an additional condition, "" for none. An error of visit ends it.
 func (d *d1) eachRow(ctx context.Context, op string, t table, where string, visit func(keyed) error) error {
 	return d.eachRowAfter(ctx, op, t, where, nil, visit)
 }
 
-// eachRowAfter reads the rows behind a position; nil: all.
+// eachRowAfter reads the rows behind a position; nil: all. While visit works on
+// the rows of a page, the next page is on its way, and no other.
 func (d *d1) eachRowAfter(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, visit func(keyed) error) error {
 	if t.Rowid == "" && len(t.PrimaryKey) == 0 {
 		return &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "table " + t.Name + " of database " + d.db.Name,
 			Detail: "hides its rowid behind columns of that name and has no key to read it by", Remedy: "rename one of its columns rowid, oid, _rowid_"}
 	}
-	limit := firstPage
-	for {
-		rows, size, err := d.page(ctx, op, t, where, after, limit, 0)
-		if err != nil {
-			// The answer may have been too large: ask for less before giving up.
-			if kind := firedrill.KindOf(err); limit > 1 && (kind == firedrill.KindInvalid || kind == firedrill.KindCorrupt) {
-				limit = max(1, limit/8)
-				continue
+	ctx, cancel := context.WithCancel(ctx)
+	pages := make(chan []keyed)
+	var failed error // once pages is closed
+	go func() {
+		defer close(pages)
+		failed = d.eachPage(ctx, op, t, where, after, func(rows []keyed) error {
+			select {
+			case pages <- rows:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-			return err
+		})
+	}()
+	defer func() {
+		cancel()
+		for range pages { // the reader is gone when this function returns
+			continue
 		}
+	}()
+	for rows := range pages {
 		for _, r := range rows {
 			if err := visit(r); err != nil {
 				return err
 			}
+		}
+	}
+	return failed
+}
+
+// eachPage reads the rows behind a position in pages of a size that suits.
+func (d *d1) eachPage(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, take func([]keyed) error) error {
+	limit, form := firstPage, joined
+	for {
+		rows, size, err := d.pageIn(ctx, op, t, where, after, limit, 0, &form)
+		if err != nil {
+			// The answer may have been too large: ask for less before giving up.
+			kind := firedrill.KindOf(err)
+			switch {
+			case kind != firedrill.KindInvalid && kind != firedrill.KindCorrupt:
+				return err
+			case limit > 1:
+				limit = max(1, limit/8)
+			case form == joined:
+				form = apart // a row may be longer than a text can be
+			default:
+				return err
+			}
+			continue
+		}
+		if err := take(rows); err != nil {
+			return err
 		}
 		if len(rows) < limit {
 			return nil
@@ -129,8 +105,14 @@ func (t table) order() []string {
 		return []string{t.Rowid}
 	}
 	var out []string
-	for _, c := range t.PrimaryKey {
-		out = append(out, quoted(c))
+	for i, c := range t.PrimaryKey {
+		by := quoted(c)
+		if i < len(t.Collations) {
+			// The key's own collation, which need not be the column's: only by that is no
+			// row like another.
+			by += " COLLATE " + t.Collations[i]
+		}
+		out = append(out, by)
 	}
 	return out
 }
@@ -138,16 +120,54 @@ func (t table) order() []string {
 // page reads up to limit rows after a position, offset of them passed over,
 // and tells what they weigh.
 func (d *d1) page(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, limit, offset int) ([]keyed, int, error) {
-	var exprs []string
-	for i, c := range t.Columns {
-		e := cellSQL(quoted(c.Name))
-		if i == 0 && t.Rowid != "" {
-			// The rowid travels in front of the first value: one more column
-			// could be one too many for the platform.
-			e = t.Rowid + "||':'||" + e
-		}
-		exprs = append(exprs, e)
+	form := joined
+	return d.pageIn(ctx, op, t, where, after, limit, offset, &form)
+}
+
+// pageIn reads a page in a form. If the joined form did not come through whole it
+// reads the page again in the form that every value survives, and leaves that form
+// behind for the pages to come.
+func (d *d1) pageIn(ctx context.Context, op string, t table, where string, after []fingerprint.Cell, limit, offset int, form *rowForm) ([]keyed, int, error) {
+	got, err := d.texts(ctx, op, t.selects(*form, where, after, limit, offset))
+	if err != nil {
+		return nil, 0, err
 	}
+	size := 0
+	out := make([]keyed, got.len())
+	arena := make([]fingerprint.Cell, 0, len(out)*(len(t.Columns)+len(t.order())))
+	for i := range out {
+		from := len(arena)
+		row := &out[i]
+		var longs map[int]int64
+		row.Rowid, arena, longs, err = form.read(t, got.row(i), arena)
+		if err != nil && *form == joined {
+			*form = apart
+			return d.pageIn(ctx, op, t, where, after, limit, offset, form)
+		}
+		if err != nil {
+			return nil, 0, &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "table " + t.Name + " of database " + d.db.Name, Detail: "a row cannot be read", Err: err}
+		}
+		for _, v := range got.row(i) {
+			size += len(v)
+		}
+		row.Cells = arena[from:len(arena):len(arena)]
+		row.Position, arena = t.position(*row, arena)
+		for column, length := range longs {
+			if row.Cells[column].Bytes, err = d.large(ctx, op, t, *row, t.Columns[column].Name, length); err != nil {
+				return nil, 0, err
+			}
+			size += int(length)
+		}
+		if len(longs) > 0 {
+			row.Position, arena = t.position(*row, arena)
+		}
+		row.Key = t.key(*row)
+	}
+	return out, size, nil
+}
+
+// selects gives the question for a page.
+func (t table) selects(form rowForm, where string, after []fingerprint.Cell, limit, offset int) string {
 	var conditions []string
 	if where != "" {
 		conditions = append(conditions, "("+where+")")
@@ -160,7 +180,7 @@ func (d *d1) page(ctx context.Context, op string, t table, where string, after [
 		}
 		conditions = append(conditions, "("+strings.Join(order, ",")+")>("+strings.Join(values, ",")+")")
 	}
-	q := "SELECT " + strings.Join(exprs, ",") + " FROM " + quoted(t.Name)
+	q := "SELECT " + form.columns(t) + " FROM " + quoted(t.Name)
 	if len(conditions) > 0 {
 		q += " WHERE " + strings.Join(conditions, " AND ")
 	}
@@ -168,76 +188,19 @@ func (d *d1) page(ctx context.Context, op string, t table, where string, after [
 	if offset > 0 {
 		q += " OFFSET " + strconv.Itoa(offset)
 	}
-	sets, err := d.run(ctx, op, true, statement(q))
-	if err != nil {
-		return nil, 0, err
-	}
-	var rows []keyed
-	size := 0
-	for _, values := range sets[0].Rows {
-		row, weight, err := d.readRow(ctx, op, t, values)
-		if err != nil {
-			return nil, 0, err
-		}
-		size += weight
-		rows = append(rows, row)
-	}
-	return rows, size, nil
+	return q
 }
 
-func (d *d1) readRow(ctx context.Context, op string, t table, values []any) (keyed, int, error) {
-	broken := func(err error) (keyed, int, error) {
-		return keyed{}, 0, &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "table " + t.Name + " of database " + d.db.Name, Detail: "a row cannot be read", Err: err}
-	}
-	if len(values) != len(t.Columns) {
-		return broken(fmt.Errorf("%d values for %d columns", len(values), len(t.Columns)))
-	}
-	var row keyed
-	weight := 0
-	larges := map[int]int64{}
-	for i, v := range values {
-		s, ok := v.(string)
-		if !ok {
-			return broken(fmt.Errorf("column %s: a text was expected, not %T", t.Columns[i].Name, v))
-		}
-		weight += len(s)
-		if i == 0 && t.Rowid != "" {
-			id, rest, found := strings.Cut(s, ":")
-			n, err := strconv.ParseInt(id, 10, 64)
-			if !found || err != nil {
-				return broken(fmt.Errorf("a row without rowid"))
-			}
-			row.Rowid, s = n, rest
-		}
-		c, large, err := parseCell(s)
-		if err != nil {
-			return broken(fmt.Errorf("column %s: %w", t.Columns[i].Name, err))
-		}
-		if large > 0 {
-			larges[i] = large
-		}
-		row.Cells = append(row.Cells, c)
-	}
-	row.Position = t.position(row)
-	for i, length := range larges {
-		b, err := d.large(ctx, op, t, row, t.Columns[i].Name, length)
-		if err != nil {
-			return keyed{}, 0, err
-		}
-		row.Cells[i].Bytes = b
-		weight += len(b)
-	}
-	row.Position = t.position(row)
-	row.Key = t.key(row)
-	return row, weight, nil
-}
-
-// position is what a row is found by: its rowid, or its primary key.
-func (t table) position(row keyed) []fingerprint.Cell {
+// position is what a row is found by: its rowid, or its primary key. It stands in
+// the arena.
+func (t table) position(row keyed, arena []fingerprint.Cell) (position, rest []fingerprint.Cell) {
+	from := len(arena)
 	if t.Rowid != "" {
-		return []fingerprint.Cell{{Type: fingerprint.Integer, Int: row.Rowid}}
+		arena = append(arena, fingerprint.Cell{Type: fingerprint.Integer, Int: row.Rowid})
+	} else {
+		arena = append(arena, t.cells(row, t.PrimaryKey)...)
 	}
-	return t.cells(row, t.PrimaryKey)
+	return arena[from:len(arena):len(arena)], arena
 }
 
 func (t table) cells(row keyed, columns []string) []fingerprint.Cell {

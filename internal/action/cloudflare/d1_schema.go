@@ -39,6 +39,7 @@ type table struct {
 	PrimaryKey []string // column names in the order of the key
 	Rowid      string   // a name by which the rowid can be read; "" if there is none
 	RowidAlias string   // the column that is the rowid, "" if none
+	Collations []string // of a primary key without rowid, column by column
 	Shadow     bool     // belongs to a virtual table
 	SQL        string
 	Unique     [][]string // column lists of unique indexes, the primary key's included
@@ -338,8 +339,9 @@ func readForeignKeys(name string, s set) ([]foreignKey, error) {
 func (d *d1) uniques(ctx context.Context, op string, s *schema, tables []object, shapes []set) error {
 	var ask []statement
 	var where []int // the table that each question is about
+	var keys []bool // whether it is about the index of a primary key
 	for n := range tables {
-		i, err := at(shapes[3*n+2], "name", "unique")
+		i, err := at(shapes[3*n+2], "name", "unique", "origin")
 		if err != nil {
 			return &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "schema of database " + d.db.Name, Err: err}
 		}
@@ -348,8 +350,9 @@ func (d *d1) uniques(ctx context.Context, op string, s *schema, tables []object,
 				continue
 			}
 			index, _ := row[i[0]].(string)
-			ask = append(ask, statement("PRAGMA index_info("+quoted(index)+")"))
+			ask = append(ask, statement("PRAGMA index_xinfo("+quoted(index)+")"))
 			where = append(where, n)
+			keys = append(keys, row[i[2]] == "pk")
 		}
 	}
 	for n := range s.Tables {
@@ -365,22 +368,43 @@ func (d *d1) uniques(ctx context.Context, op string, s *schema, tables []object,
 		return err
 	}
 	for k, info := range infos {
-		i, err := at(info, "name")
+		columns, collations, err := indexed(info)
 		if err != nil {
 			return &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "schema of database " + d.db.Name, Err: err}
 		}
-		var columns []string
-		for _, row := range info.Rows {
-			if name, ok := row[i[0]].(string); ok {
-				columns = append(columns, name)
+		for n := range s.Tables {
+			t := &s.Tables[n]
+			if t.Name != tables[where[k]].Name || len(columns) == 0 {
+				continue
 			}
-		}
-		t := &s.Tables[where[k]]
-		if len(columns) > 0 {
 			t.Unique = append(t.Unique, columns)
+			if keys[k] && t.Rowid == "" {
+				t.Collations = collations
+			}
 		}
 	}
 	return nil
+}
+
+// indexed reads the columns of an index, in its order, and their collations. What
+// is no column of the table, but an expression, is left out.
+func indexed(info set) (columns, collations []string, err error) {
+	i, err := at(info, "name", "coll", "key")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, row := range info.Rows {
+		key, err := whole(row[i[2]])
+		if err != nil {
+			return nil, nil, err
+		}
+		name, named := row[i[0]].(string)
+		collation, _ := row[i[1]].(string)
+		if key == 1 && named {
+			columns, collations = append(columns, name), append(collations, collation)
+		}
+	}
+	return columns, collations, nil
 }
 
 // objects gives the schema's entries for a fingerprint.

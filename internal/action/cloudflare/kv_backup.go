@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"firedrill"
 	"firedrill/internal/action"
 	"firedrill/internal/backup"
+	"firedrill/internal/fingerprint"
 )
 
 type kvBackupIn struct {
@@ -134,10 +136,12 @@ func (p *pack) kvRestore() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			res.Out = kvRestoreOut{out.Put, out.Deleted, append([]string{}, out.ExpiredKeys...)}
+			res.Out = kvRestoreOut{out.Put, out.Deleted, []string{}}
 			res.Summary = fmt.Sprintf("%s written, %d strangers deleted", count(out.Put, "key"), out.Deleted)
+			hide := namespaceRules(call.Environment)
 			for _, k := range out.ExpiredKeys {
-				res.Collateral = append(res.Collateral, "key "+k+" expired between the backup and the restore")
+				res.Out.Expired = append(res.Out.Expired, hide.plain(k))
+				res.Collateral = append(res.Collateral, hide.name(k)+" expired between the backup and the restore")
 			}
 			return res, nil
 		})
@@ -150,6 +154,7 @@ type kvCompareIn struct {
 	Damage string `json:"damage,omitempty" doc:"output file of kv.damage: everything in it must be found different; without it nothing may differ"`
 	Ignore string `json:"ignore,omitempty" doc:"output prefix of kv.sentinel: what the sentinel writes is left out on both sides, and nothing else"`
 	Settle int64  `json:"settle" doc:"seconds for which writes may not be visible yet: it is looked again until then"`
+	Level  string `json:"level,omitempty" doc:"full: every byte; quick: what a list shows, names, metadata and expirations, which proves nothing. full if left out"`
 }
 
 type kvCompareOut struct {
@@ -157,7 +162,9 @@ type kvCompareOut struct {
 	Keys        int64    `json:"keys" doc:"keys that were compared"`
 	Differing   int64    `json:"differing" doc:"keys that differ"`
 	Differences []string `json:"differences" doc:"the first differences"`
+	Level       string   `json:"level" doc:"full or quick"`
 	Found       int64    `json:"found" doc:"with damage: damaged keys that were found different"`
+	Others      int64    `json:"others" doc:"with damage: keys that differ and that the drill did not touch: the restore undoes what others wrote"`
 }
 
 func (p *pack) kvCompare() firedrill.Action {
@@ -166,6 +173,10 @@ func (p *pack) kvCompare() firedrill.Action {
 		Doc: "Read a namespace and compare every key with a backup: bytes, metadata, expiration, and that there are no others. Comparing nothing is never success. Where something differs and somebody is seen writing, it is not known whose difference it is, which is an error. With `damage` it is the other way round: every key that was damaged must be found different."},
 		func(ctx context.Context, call firedrill.Call, in kvCompareIn) (action.Result[kvCompareOut], error) {
 			var res action.Result[kvCompareOut]
+			level, err := levelOf(name, in.Level)
+			if err != nil {
+				return res, err
+			}
 			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
@@ -192,11 +203,12 @@ func (p *pack) kvCompare() firedrill.Action {
 			}
 			began := call.Now()
 			for {
-				diff, err := b.Compare(ctx, ns, backup.CompareOptions{Now: func() time.Time { return call.Now().Wall }, Ignore: ignore})
+				diff, err := b.Compare(ctx, ns, backup.CompareOptions{Now: func() time.Time { return call.Now().Wall }, Ignore: ignore, Listed: level == fingerprint.Quick})
 				if err != nil {
 					return res, err
 				}
-				res = judgeKV(diff, done, in.Damage != "", b.Manifest.Keys == 0)
+				j := kvJudge{diff: diff, done: done, damage: in.Damage != "", empty: b.Manifest.Keys == 0, level: level, hide: namespaceRules(call.Environment)}
+				res = j.result()
 				waited, _ := call.Now().Since(began)
 				switch over := waited >= time.Duration(in.Settle)*time.Second; {
 				case res.Checks[0].OK, over && in.Damage != "":
@@ -215,29 +227,57 @@ func (p *pack) kvCompare() firedrill.Action {
 // settlePause is between two looks at a namespace that may not have settled.
 const settlePause = 5 * time.Second
 
-// judgeKV says what a comparison shows.
-func judgeKV(diff backup.Difference, done map[string]bool, damage, empty bool) action.Result[kvCompareOut] {
+// kvJudge says what a comparison shows.
+type kvJudge struct {
+	diff   backup.Difference
+	done   map[string]bool // the keys that were damaged
+	damage bool            // they must be found
+	empty  bool            // the backup holds nothing
+	level  fingerprint.Level
+	hide   keyRules
+}
+
+// result gives outputs, check and collateral.
+func (j kvJudge) result() action.Result[kvCompareOut] {
 	var res action.Result[kvCompareOut]
-	res.Out = kvCompareOut{Equal: diff.Equal(), Keys: diff.Compared, Differing: int64(len(diff.Keys)), Differences: []string{}}
+	diff := j.diff
+	partial := j.level == fingerprint.Quick
+	res.Out = kvCompareOut{Equal: diff.Equal(), Level: string(j.level), Keys: diff.Compared, Differing: int64(len(diff.Keys)), Differences: []string{}}
+	var others []string
 	for _, k := range diff.Keys {
-		if done[k.Key] {
+		switch {
+		case j.done[k.Key]:
 			res.Out.Found++
+		case j.damage:
+			if res.Out.Others++; len(others) < shownDifferences {
+				others = append(others, j.hide.name(k.Key)+" "+k.How)
+			}
 		}
 		if len(res.Out.Differences) < shownDifferences {
-			res.Out.Differences = append(res.Out.Differences, fmt.Sprintf("key %q %s", k.Key, k.How))
+			res.Out.Differences = append(res.Out.Differences, j.describe(k))
 		}
 	}
 	for _, k := range diff.Expired {
-		res.Collateral = append(res.Collateral, "key "+k+" has expired")
+		res.Collateral = append(res.Collateral, j.hide.name(k)+" has expired")
 	}
-	if damage {
-		res.Summary = fmt.Sprintf("%d of %d damaged keys found", res.Out.Found, len(done))
-		res.Checks = []firedrill.Check{{OK: len(done) > 0 && res.Out.Found == int64(len(done)), Compared: int64(len(done)), Detail: res.Summary}}
+	check := func(ok bool, compared int64) {
+		res.Checks = []firedrill.Check{{OK: ok, Compared: compared, Detail: res.Summary, Partial: partial}}
+	}
+	if j.damage {
+		if res.Out.Others > 0 {
+			text := fmt.Sprintf("%s of others that the restore undoes: %s", count(res.Out.Others, "key"), strings.Join(others, ", "))
+			if more := res.Out.Others - int64(len(others)); more > 0 {
+				text += fmt.Sprintf(", and %s more", grouped(more))
+			}
+			res.Collateral = append(res.Collateral, text)
+		}
+		res.Summary = fmt.Sprintf("%d of %d damaged keys found", res.Out.Found, len(j.done))
+		check(len(j.done) > 0 && res.Out.Found == int64(len(j.done)), int64(len(j.done)))
 		return res
 	}
-	if empty && len(diff.Keys) == 0 {
+	if j.empty && len(diff.Keys) == 0 {
 		res.Out.Equal, res.Summary = true, "empty, as in the backup"
-		res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary}}
+		check(true, 1)
 		return res
 	}
 	res.Summary = fmt.Sprintf("%s of %s equal", grouped(diff.Compared-int64(diff.Held)), count(diff.Compared, "key"))
@@ -247,8 +287,20 @@ func judgeKV(diff backup.Difference, done map[string]bool, damage, empty bool) a
 	if len(res.Out.Differences) > 0 {
 		res.Summary += "; " + res.Out.Differences[0]
 	}
-	res.Checks = []firedrill.Check{{OK: diff.Equal(), Compared: diff.Compared, Detail: res.Summary}}
+	if partial {
+		res.Summary += "; values were not compared, so it proves nothing"
+	}
+	check(diff.Equal(), diff.Compared)
 	return res
+}
+
+// describe says how a key differs. Of a hidden one not even digests are told.
+func (j kvJudge) describe(k backup.KeyDifference) string {
+	text := j.hide.name(k.Key) + " " + k.How
+	if k.Detail != "" && !j.hide.hides(k.Key) {
+		text += ": " + k.Detail
+	}
+	return text
 }
 
 type kvProtectOut struct {

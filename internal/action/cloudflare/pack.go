@@ -21,14 +21,16 @@ type Settings struct {
 
 // D1Attrs describes a database in a plan.
 type D1Attrs struct {
-	Name string `json:"name,omitempty" doc:"name of the database"`
-	ID   string `json:"id,omitempty" doc:"id of the database; without it the database is found by its name"`
+	Name   string   `json:"name,omitempty" doc:"name of the database"`
+	ID     string   `json:"id,omitempty" doc:"id of the database; without it the database is found by its name"`
+	Redact []string `json:"redact,omitempty" doc:"columns whose values are shown nowhere, as table.column; * stands for any letters: users.email, *.password, sessions.*"`
 }
 
 // KVAttrs describes a KV namespace in a plan.
 type KVAttrs struct {
-	Name string `json:"name,omitempty" doc:"title of the namespace"`
-	ID   string `json:"id,omitempty" doc:"id of the namespace; without it the namespace is found by its title"`
+	Name   string   `json:"name,omitempty" doc:"title of the namespace"`
+	ID     string   `json:"id,omitempty" doc:"id of the namespace; without it the namespace is found by its title"`
+	Redact []string `json:"redact,omitempty" doc:"keys that are shown nowhere, nor their values; * stands for any letters: session/*"`
 }
 
 // WorkerAttrs describes a Worker in a plan.

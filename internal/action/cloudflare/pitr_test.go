@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"firedrill"
@@ -65,6 +66,12 @@ func played() action.Pack {
 // link reads the drill as it is shipped and links it with a plan.
 func link(t *testing.T, b *bench, class firedrill.Class, drill string) (firedrill.Program, *action.Registry) {
 	t.Helper()
+	return linkEdited(t, b, class, drill)
+}
+
+// linkEdited links a drill of a plan in which old texts are replaced by new ones.
+func linkEdited(t *testing.T, b *bench, class firedrill.Class, drill string, oldnew ...string) (firedrill.Program, *action.Registry) {
+	t.Helper()
 	registry, err := action.NewRegistry(b.pack, played(), quiesce.Pack())
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +89,7 @@ drills:
   d1-pitr: {use: d1-pitr, with: {database: primary, rows: 40}}
   kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 30, settle: 0, large: 30000}}
 `, class, b.call.Environment.Settings["api"], testAccount)
+	text = strings.NewReplacer(oldnew...).Replace(text)
 	p, err := plan.Parse("firedrill.yaml", []byte(text), registry, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)

@@ -47,7 +47,13 @@ func TestTheDrillRunsThroughTheRunner(t *testing.T) {
 // conduct runs a program with journal, lease, parallel steps and a real clock.
 func conduct(t *testing.T, program firedrill.Program, registry *action.Registry) []firedrill.Record {
 	t.Helper()
-	home, err := state.Open(t.TempDir())
+	return conductIn(t, t.TempDir(), program, registry)
+}
+
+// conductIn runs a program with its state in a folder.
+func conductIn(t *testing.T, dir string, program firedrill.Program, registry *action.Registry) []firedrill.Record {
+	t.Helper()
+	home, err := state.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

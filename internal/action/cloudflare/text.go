@@ -1,6 +1,8 @@
 package cloudflare
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,8 +13,11 @@ func count[N int | int64](n N, noun string) string {
 		return "1 " + noun
 	}
 	plural := noun + "s"
-	if strings.HasSuffix(noun, "x") {
+	switch {
+	case strings.HasSuffix(noun, "x"):
 		plural = noun + "es"
+	case strings.HasSuffix(noun, "ry"):
+		plural = strings.TrimSuffix(noun, "y") + "ies"
 	}
 	return grouped(int64(n)) + " " + plural
 }
@@ -28,4 +33,13 @@ func grouped(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// sortedKeys gives the names in a map in order.
+func sortedKeys[V any](m map[string]V) []string {
+	out := slices.Sorted(maps.Keys(m))
+	if out == nil {
+		out = []string{}
+	}
+	return out
 }
