@@ -69,8 +69,10 @@ func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call) (f
 			return fingerprint.Snapshot{}, schema{}, err
 		}
 		snap, s, err := d.readAll(ctx, op, call)
+		var miscounted error
 		if err == nil {
 			snap.Bookmark = before
+			miscounted = d.counted(ctx, op, snap) // counts only if nobody wrote meanwhile
 		} else if firedrill.KindOf(err) != firedrill.KindConflict {
 			return fingerprint.Snapshot{}, schema{}, err
 		}
@@ -79,7 +81,7 @@ func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call) (f
 			return fingerprint.Snapshot{}, schema{}, berr
 		}
 		if err == nil && after == before {
-			return snap, s, nil
+			return snap, s, miscounted
 		}
 		if try == fingerprintTries {
 			return fingerprint.Snapshot{}, schema{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + d.db.Name,
