@@ -27,59 +27,123 @@ type copyOut struct {
 func (p *pack) d1Copy() firedrill.Action {
 	const name = "d1.copy"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent,
-		Doc:    "Copy a database into a scratch database with the same schema and the same rows, value by value, and compare both by fingerprint. What an interrupted attempt left is made anew. Virtual tables cannot be copied exactly and are refused by name.",
+		Doc:    "Copy a database into a scratch database with the same schema and the same rows, value by value, and compare both by fingerprint. Of rows that others change meanwhile it has one state or another, and says so. What an interrupted attempt left is made anew. Virtual tables cannot be copied exactly and are refused by name.",
 		Claims: func(in firedrill.Values) []firedrill.Claim { return append(claim(false)(in), claimName(in)...) }},
 		func(ctx context.Context, call firedrill.Call, in copyIn) (action.Result[copyOut], error) {
 			var res action.Result[copyOut]
 			if err := checkScratchName(name, in.Name); err != nil {
 				return res, err
 			}
+			var note string
 			var err error
-			res.Out, err = p.copy(ctx, name, call, in)
+			res.Out, note, err = p.copy(ctx, name, call, in)
 			if err != nil {
 				return res, err
 			}
+			res.Collateral = notes(note)
 			res.Summary = fmt.Sprintf("%s in %s copied to %s", count(res.Out.Rows, "row"), count(res.Out.Tables, "table"), in.Name)
 			return res, nil
 		})
 }
 
+// copyTries is how often a copy is begun where others write in its way.
+const copyTries = 4
+
 // copy copies a database into a scratch database and compares them.
-func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copyIn) (copyOut, error) {
+func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copyIn) (out copyOut, note string, err error) {
 	from, err := p.database(ctx, op, call, in.Database)
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
 	s, err := from.schema(ctx, op)
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
 	if len(s.Virtual) > 0 {
-		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
+		return copyOut{}, "", &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
 			Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
-	}
-	before, _, err := from.fingerprint(ctx, op, call)
-	if err != nil {
-		return copyOut{}, err
 	}
 	to, err := from.c.scratch(ctx, op, in.Name, notify(call))
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
+	}
+	for try := 1; ; try++ {
+		began, err := from.bookmark(ctx, op)
+		if err != nil {
+			return copyOut{}, "", err
+		}
+		out, note, failed := p.copyOnce(ctx, op, call, from, to, began)
+		if failed == nil {
+			return out, note, nil
+		}
+		kind := firedrill.KindOf(failed)
+		now, err := from.bookmark(ctx, op)
+		if err != nil || now == began || try == copyTries || kind != firedrill.KindConflict && kind != firedrill.KindInvalid {
+			return copyOut{}, "", failed // it is not that somebody wrote
+		}
+		call.Progress(firedrill.Progress{Text: "somebody wrote meanwhile; copying again"})
+	}
+}
+
+// copyOnce copies a database that others may write to. Where nobody did since a
+// bookmark, the copy is the original, row by row. Otherwise it is the original but
+// for rows that others changed meanwhile, of which it has one state or another: the
+// drill is about the copy and takes it as it is.
+func (p *pack) copyOnce(ctx context.Context, op string, call firedrill.Call, from, to *d1, began string) (out copyOut, note string, err error) {
+	before, s, err := from.readAll(ctx, op, call)
+	if err != nil {
+		return copyOut{}, "", err
 	}
 	w := copyWriter{to: to, op: op, tell: call.Progress, total: before.Rows()}
 	if err := w.all(ctx, from, s); err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
-	after, _, err := to.fingerprint(ctx, op, call)
+	made, _, err := to.fingerprint(ctx, op, call)
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
-	diff := fingerprint.Compare(before, after)
+	miscounted := from.counted(ctx, op, before) // counts only if nobody wrote
+	ended, err := from.bookmark(ctx, op)
+	if err != nil {
+		return copyOut{}, "", err
+	}
+	diff := fingerprint.Compare(before, made)
+	if ended == began {
+		err = miscounted
+	} else {
+		var after fingerprint.Snapshot
+		if after, _, err = from.readAll(ctx, op, call); err == nil {
+			moved := fingerprint.Compare(before, after)
+			diff.Rows = without(diff.Rows, moved.Rows)
+			note = fmt.Sprintf("others wrote while the copy was made: of %s that they changed it has one state or another", count(len(moved.Rows), "row"))
+		}
+	}
+	if err != nil {
+		return copyOut{}, "", err
+	}
 	if len(diff.Rows)+len(diff.Objects)+len(diff.Columns) > 0 {
-		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + in.Name,
+		return copyOut{}, "", &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + to.db.Name,
 			Detail: "the copy is not exact: " + equality(diff), Remedy: "stop the writers, then run again"}
 	}
-	return copyOut{to.db.ID, to.db.Name, after.Rows(), int64(len(after.Tables))}, nil
+	return copyOut{to.db.ID, to.db.Name, made.Rows(), int64(len(made.Tables))}, note, nil
+}
+
+// notes is a list of a note, empty if there is none.
+func notes(note string) []string {
+	if note == "" {
+		return nil
+	}
+	return []string{note}
+}
+
+// without gives the differences in rows that are not among others.
+func without(all, others []fingerprint.RowDifference) []fingerprint.RowDifference {
+	type row struct{ table, key string }
+	known := map[row]bool{}
+	for _, o := range others {
+		known[row{o.Table, o.Key}] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(d fingerprint.RowDifference) bool { return known[row{d.Table, d.Key}] })
 }
 
 // copyWriter writes a database into another.
