@@ -72,12 +72,12 @@ func TestHonestRunsPass(t *testing.T) {
 					h := open(t, c, fmt.Sprintf("run-%d", i), all[i], rand.New(rand.NewPCG(seed, uint64(i)+1))) // not for secrets
 					began := time.Now()
 					r, err := h.run()
-					h.close()
+					refused := h.close()
 					if err != nil || r.Verdict != firedrill.Passed || r.State != firedrill.Restored {
 						t.Errorf("run %d of seed %d (%s): %v, %s, %s: %s", i, seed, all[i], err, r.Verdict, r.State, strings.Join(r.Reasons, "; "))
 						continue
 					}
-					t.Logf("run %d (%s): passed after %.1f s", i, all[i], time.Since(began).Seconds())
+					t.Logf("run %d (%s): passed after %.1f s, %d calls refused", i, all[i], time.Since(began).Seconds(), refused)
 				}
 			})
 		}

@@ -101,6 +101,7 @@ type honest struct {
 	w      workload
 	db, ns string
 	stage  *saboteur.Stage
+	net    *network // nil: there is none in between
 }
 
 // open puts a workload in place, and a network before it.
@@ -124,25 +125,29 @@ func open(t *testing.T, c *sandboxtest.Cloud, name string, cond conditions, chan
 	}
 	h.stage = s
 	if cond.slow {
-		n := &network{chance: chance}
+		h.net = &network{chance: chance}
 		if err := s.Perform(t.Context(), func(context.Context, *saboteur.Stage) (saboteur.Script, error) {
-			return saboteur.Script{API: n.api, Front: n.front}, nil
+			return saboteur.Script{API: h.net.api, Front: h.net.front}, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { t.Logf("%d calls were refused so far", n.refused) }()
 	}
 	return h
 }
 
-// close takes the Worker, which is a process, and the network away.
-func (h *honest) close() {
+// close takes the Worker, which is a process, and the network away, and tells how
+// many calls the network refused.
+func (h *honest) close() (refused int) {
 	h.t.Helper()
 	_, err := h.stage.Told()
 	if err := errors.Join(err, h.stage.Close()); err != nil {
 		h.t.Errorf("%s: the network broke: %v", h.conditions, err)
 	}
 	h.c.Must(http.MethodDelete, "workers/scripts/"+h.name+"?force=true", nil)
+	if h.net != nil {
+		refused = h.net.refused
+	}
+	return refused
 }
 
 // plan is the plan file of the run.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -167,5 +168,24 @@ func TestAnInterruptLeavesNothing(t *testing.T) {
 	left, err := os.ReadDir(home)
 	if status != firedrill.ExitInterrupted || err != nil || len(left) > 0 || out.Len() > 0 {
 		t.Errorf("exit status %d, left %v %v, said %s", status, left, err, &out)
+	}
+}
+
+// TestTheGuideNamesEveryLie as the command does.
+func TestTheGuideNamesEveryLie(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/guide/selftest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	combinations := 0
+	for _, l := range lies.Lies() {
+		combinations += len(l.Drills())
+		if row := fmt.Sprintf("| `%s` | %s | %s | ", l.Name, l.Sentence, strings.Join(l.Drills(), ", ")); !strings.Contains(string(guide), row) {
+			t.Errorf("the guide has no row %q", row)
+		}
+	}
+	if n := strings.Count(string(guide), "\n| `"); n < len(lies.Lies()) || !strings.Contains(string(guide), fmt.Sprintf("%d lies in\n%d combinations", len(lies.Lies()), combinations)) {
+		t.Errorf("the guide counts otherwise: %d rows, %d combinations", n, combinations)
 	}
 }

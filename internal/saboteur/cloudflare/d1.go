@@ -15,7 +15,7 @@ import (
 func databaseLies() []saboteur.Lie {
 	lies := []saboteur.Lie{
 		{Name: "wrong-moment", Sentence: "a recovery goes back to another moment than the one that was asked for", Tells: in(wrongMoment, D1PITR)},
-		{Name: "other-target", Sentence: "a restore goes into another database or namespace", Tells: in(otherDatabase, D1PITR)},
+		{Name: "other-target", Sentence: "a recovery goes to another database, namespace or Worker", Tells: in(otherDatabase, D1PITR)},
 		{Name: "bookmark-from-future", Sentence: "bookmarks point to the future, and a restore to one leaves all as it is", Tells: in(futureBookmark, D1PITR)},
 		{Name: "finishes-later", Sentence: "a recovery is answered with success before it is done, and done when nobody looks any more", Tells: in(rowsLater, D1PITR)},
 	}
