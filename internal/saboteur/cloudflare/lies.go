@@ -53,8 +53,7 @@ func among(need string, p plot) map[string]saboteur.Telling {
 	return map[string]saboteur.Telling{KVBackup: t}
 }
 
-// atRecovery is the script that answers recoveries by itself; strangers that a
-// restore of a namespace deletes belong to it.
+// atRecovery is the script that answers recoveries in its own way.
 func atRecovery(c *scene, answer saboteur.Hook) saboteur.Script {
 	return saboteur.Script{API: func(ctx context.Context, x *saboteur.Exchange) (*saboteur.Answer, error) {
 		if c.isRecovery(x) {
@@ -90,7 +89,7 @@ func nothing(c *scene) saboteur.Hook {
 		case isDeleteOf(x, "stranger/") && c.isRecovering():
 			return deletedNothing(x)
 		}
-		return x.Forward(ctx)
+		return c.forward(ctx, x)
 	}
 }
 
@@ -109,7 +108,6 @@ func deletedNothing(x *saboteur.Exchange) (*saboteur.Answer, error) {
 
 // recoveryLies are about recoveries of every kind.
 func recoveryLies() []saboteur.Lie {
-	honestHook := func(ctx context.Context, x *saboteur.Exchange) (*saboteur.Answer, error) { return x.Forward(ctx) }
 	return []saboteur.Lie{
 		{Name: "recovery-does-nothing", Sentence: "a restore answers success and does nothing",
 			Tells: in(func(_ context.Context, c *scene) (saboteur.Script, error) {
@@ -118,7 +116,7 @@ func recoveryLies() []saboteur.Lie {
 		{Name: "success-after-error", Sentence: "a recovery takes effect after it was answered with an error",
 			Tells: in(func(_ context.Context, c *scene) (saboteur.Script, error) {
 				return atRecovery(c, func(ctx context.Context, x *saboteur.Exchange) (*saboteur.Answer, error) {
-					if _, err := honestHook(ctx, x); err != nil {
+					if _, err := x.Forward(ctx); err != nil {
 						return nil, err
 					}
 					c.Tell()
@@ -135,44 +133,45 @@ func recoveryLies() []saboteur.Lie {
 	}
 }
 
+// healthyCopy begins the paths of a copy of the service where nothing is damaged.
+const healthyCopy = "/healthy-copy"
+
 // serviceLies are told to probes: the recovery does nothing, and the service
 // says that all is well.
 func serviceLies() []saboteur.Lie {
 	every := []string{D1PITR, KVBackup, WorkerRollback}
-	// replay answers probes with what was true when all was well.
-	replay := func(when func(c *scene) bool, tell func(*scene, *saboteur.Exchange, *saboteur.Answer) (*saboteur.Answer, bool)) plot {
+	// instead answers probes from a moment on with something made of what was true
+	// when all was well.
+	instead := func(from func(c *scene) bool, tell func(x *saboteur.Exchange, good *saboteur.Answer) *saboteur.Answer) plot {
 		return func(_ context.Context, c *scene) (saboteur.Script, error) {
 			return saboteur.Script{API: nothing(c), Front: func(ctx context.Context, x *saboteur.Exchange) (*saboteur.Answer, error) {
+				if original, is := strings.CutPrefix(x.URL.Path, healthyCopy); is && c.healthy(original) != nil {
+					return c.healthy(original), nil
+				}
 				a, err := x.Forward(ctx)
 				if err != nil {
 					return nil, err
 				}
-				good := c.healthy(x.URL.Path)
 				c.remember(x, a)
-				if good == nil || !when(c) {
+				good := c.healthy(x.URL.Path)
+				if good == nil || !from(c) {
 					return a, nil
 				}
-				lie, told := tell(c, x, good)
-				if told && string(a.Body) != string(good.Body) {
+				if string(a.Body) != string(good.Body) {
 					c.Tell()
 				}
-				return lie, nil
+				return tell(x, good), nil
 			}}, nil
 		}
 	}
+	as := func(_ *saboteur.Exchange, good *saboteur.Answer) *saboteur.Answer { return good }
+	redirect := func(x *saboteur.Exchange, _ *saboteur.Answer) *saboteur.Answer {
+		return &saboteur.Answer{Status: http.StatusFound, Header: http.Header{"Location": {healthyCopy + x.URL.Path}}}
+	}
 	return []saboteur.Lie{
-		{Name: "health-says-ok", Sentence: "the recovery does nothing, and from then on every page says that all is well",
-			Tells: in(replay((*scene).isRecovering, func(_ *scene, _ *saboteur.Exchange, good *saboteur.Answer) (*saboteur.Answer, bool) {
-				return good, true
-			}), every...)},
-		{Name: "health-is-cached", Sentence: "pages come from a cache that was filled before the disaster",
-			Tells: in(replay(func(*scene) bool { return true }, func(_ *scene, _ *saboteur.Exchange, good *saboteur.Answer) (*saboteur.Answer, bool) {
-				return good, true
-			}), every...)},
-		{Name: "probe-is-redirected", Sentence: "the recovery does nothing, and pages redirect to a healthy copy",
-			Tells: in(replay((*scene).isRecovering, func(c *scene, x *saboteur.Exchange, _ *saboteur.Answer) (*saboteur.Answer, bool) {
-				return &saboteur.Answer{Status: http.StatusFound, Header: http.Header{"Location": {"/healthy-copy" + x.URL.Path}}}, true
-			}), every...)},
+		{Name: "health-says-ok", Sentence: "the recovery does nothing, and from then on every page says that all is well", Tells: in(instead((*scene).isRecovering, as), every...)},
+		{Name: "health-is-cached", Sentence: "pages come from a cache that was filled before the disaster", Tells: in(instead((*scene).isDamaged, as), every...)},
+		{Name: "probe-is-redirected", Sentence: "the recovery does nothing, and pages redirect to a healthy copy", Tells: in(instead((*scene).isRecovering, redirect), every...)},
 	}
 }
 

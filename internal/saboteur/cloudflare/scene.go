@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -20,16 +21,19 @@ type scene struct {
 	drill string
 
 	mu         sync.Mutex
-	damaged    bool
-	recovering bool
+	damaged    bool     // from just before the damage on
+	recovering bool     // from just before the recovery on
 	overwrote  []string // keys that the damage overwrote
-	deployed   int      // deployments that were asked for
 	good       map[string]*saboteur.Answer
 }
 
 func newScene(s *saboteur.Stage, drill string) *scene {
 	return &scene{Stage: s, drill: drill, good: map[string]*saboteur.Answer{}}
 }
+
+// changesRows knows SQL that changes or deletes rows of the application, as the
+// damage does. Before it rows are only added.
+var changesRows = regexp.MustCompile(`(?:UPDATE|DELETE FROM) [\\"]*(?:accounts|archive|events)\b`)
 
 // below tells what of a request's path follows the account.
 func below(x *saboteur.Exchange) string {
@@ -38,19 +42,20 @@ func below(x *saboteur.Exchange) string {
 	return rest
 }
 
-// isRecovery takes note of a request and tells whether it is the recovery.
+// isRecovery takes note of a request and tells whether it is the recovery. What a
+// request is follows from what it does, not from how many came before.
 func (c *scene) isRecovery(x *saboteur.Exchange) bool {
 	p := below(x)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	is := false
-	switch c.drill {
-	case D1PITR:
-		is = x.Method == http.MethodPost && strings.HasSuffix(p, "/time_travel/restore")
-	case KVBackup:
-		if x.Method != http.MethodPut || !strings.HasSuffix(p, "/bulk") {
-			return false
-		}
+	switch {
+	case x.Method == http.MethodGet:
+	case c.drill == D1PITR:
+		is = strings.HasSuffix(p, "/time_travel/restore")
+	case c.drill == KVBackup && strings.HasSuffix(p, "/bulk/delete"):
+		c.damaged = c.damaged || !bytes.Contains(x.Body, []byte(`"`+ownKeys))
+	case c.drill == KVBackup && strings.HasSuffix(p, "/bulk"):
 		all := decodePairs(x.Body)
 		if bytes.Contains(x.Body, []byte(`"damaged by `)) {
 			c.damaged = true
@@ -62,14 +67,30 @@ func (c *scene) isRecovery(x *saboteur.Exchange) bool {
 			return false
 		}
 		is = c.damaged && len(all) > 5 // fewer are firedrill's own
-	case WorkerRollback:
-		if x.Method == http.MethodPost && strings.HasSuffix(p, "/deployments") {
-			c.deployed++
-			is = c.deployed > 1 // the first one is the disaster
-		}
+	case c.drill == WorkerRollback && strings.HasSuffix(p, "/deployments"):
+		is = c.damaged // what is deployed first is the disaster
+		c.damaged = true
 	}
 	c.recovering = c.recovering || is
 	return is
+}
+
+// forward forwards a request, and takes note if it damages a database: one that is
+// refused does not.
+func (c *scene) forward(ctx context.Context, x *saboteur.Exchange) (*saboteur.Answer, error) {
+	if c.drill != D1PITR || c.isDamaged() || !changesRows.Match(x.Body) {
+		return x.Forward(ctx)
+	}
+	c.setDamaged(true) // before it is, so that no page of afterwards counts as a healthy one
+	a, err := x.Forward(ctx)
+	c.setDamaged(err != nil || a.Status == http.StatusOK)
+	return a, err
+}
+
+func (c *scene) setDamaged(is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.damaged = is
 }
 
 // ownKeys begins the keys that firedrill writes for itself.
@@ -89,7 +110,7 @@ func (c *scene) isRecovering() bool {
 	return c.recovering
 }
 
-// isDamaged tells whether a namespace is damaged by now.
+// isDamaged tells whether all is well no more.
 func (c *scene) isDamaged() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,16 +169,17 @@ func (c *scene) bookmark(ctx context.Context) (string, error) {
 	return b.Bookmark, c.Ask(ctx, http.MethodGet, path(c.Stage, "d1/database/", c.Things[database], "/time_travel/bookmark"), nil, &b)
 }
 
-// remember keeps what the service answers while all is well.
+// remember keeps what the service answers while all is well: the last of it, which
+// is what a drill compares with.
 func (c *scene) remember(x *saboteur.Exchange, a *saboteur.Answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.good[x.URL.Path]; !known && a.Status == http.StatusOK {
+	if !c.damaged && a.Status == http.StatusOK {
 		c.good[x.URL.Path] = a
 	}
 }
 
-// healthy gives what the service answered when all was well.
+// healthy gives what the service answered when all was well; nil: nobody asked.
 func (c *scene) healthy(p string) *saboteur.Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
