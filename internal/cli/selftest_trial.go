@@ -48,7 +48,7 @@ func (a *app) tryOn(ctx context.Context, s *saboteur.Stage, t *trial, e sandbox.
 	if err := lies.Build(ctx, s, e.Account, title, telling.Needs, a.Now()); err != nil {
 		return nil, err
 	}
-	program, c, err := a.trialProgram(s, t.drill, telling.With, e)
+	program, c, err := a.trialProgram(s, title, t.drill, telling.With, e)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +86,9 @@ func trialInputs(drill string) firedrill.Values {
 // the controls have, is a minute or more.
 const trialPatience = 8 * time.Second
 
-// trialProgram makes the program of a built-in drill for a stage.
-func (a *app) trialProgram(s *saboteur.Stage, drill string, with firedrill.Values, e sandbox.Endpoint) (*firedrill.Program, catalog, error) {
+// trialProgram makes the program of a built-in drill for a stage. All that it works
+// with is called title.
+func (a *app) trialProgram(s *saboteur.Stage, title, drill string, with firedrill.Values, e sandbox.Endpoint) (*firedrill.Program, catalog, error) {
 	route := map[string]string{lies.D1PITR: "/accounts", lies.KVBackup: "/settings", lies.WorkerRollback: "/config"}[drill]
 	inputs := trialInputs(drill)
 	for k, v := range with {
@@ -97,7 +98,6 @@ func (a *app) trialProgram(s *saboteur.Stage, drill string, with firedrill.Value
 	if drill == lies.WorkerRollback {
 		delete(declared, "rpo") // it loses no writes, and counts none
 	}
-	title := s.Things["name"]
 	// JSON is YAML, too.
 	text, err := json.Marshal(map[string]any{"version": 1, "name": "selftest",
 		"environments": map[string]any{"sandbox": map[string]any{"class": "sandbox",

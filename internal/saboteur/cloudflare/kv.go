@@ -262,8 +262,11 @@ func backupAltered(_ context.Context, c *scene) (saboteur.Script, error) {
 
 func (c *scene) alterBackup() error {
 	files, err := filepath.Glob(filepath.Join(c.Home, "runs", "*", "backup", "kv-*.json"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("the run's backup is not found below %s: %w", c.Home, err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("the run's backup is not found below %s", c.Home)
 	}
 	data, err := os.ReadFile(files[0])
 	if err != nil {

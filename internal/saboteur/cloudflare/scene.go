@@ -166,7 +166,8 @@ func (c *scene) holds(ctx context.Context, query string) (bool, error) {
 // bookmark gives the true bookmark of the database.
 func (c *scene) bookmark(ctx context.Context) (string, error) {
 	var b struct{ Bookmark string }
-	return b.Bookmark, c.Ask(ctx, http.MethodGet, path(c.Stage, "d1/database/", c.Things[database], "/time_travel/bookmark"), nil, &b)
+	err := c.Ask(ctx, http.MethodGet, path(c.Stage, "d1/database/", c.Things[database], "/time_travel/bookmark"), nil, &b)
+	return b.Bookmark, err
 }
 
 // remember keeps what the service answers while all is well: the last of it, which

@@ -209,8 +209,11 @@ func upload(ctx context.Context, s *saboteur.Stage, method, to string, v version
 func value(ctx context.Context, s *saboteur.Stage, id, key string) (pair, error) {
 	p := pair{Key: key}
 	a, err := s.Call(ctx, http.MethodGet, path(s, "storage/kv/namespaces/", id, "/values/", url.PathEscape(key)), "", nil)
-	if err != nil || a.Status != http.StatusOK {
-		return p, fmt.Errorf("key %s: status %v, %w", key, a, err)
+	if err != nil {
+		return p, err
+	}
+	if a.Status != http.StatusOK {
+		return p, fmt.Errorf("key %s: status %d", key, a.Status)
 	}
 	p.Value, p.Base64 = base64.StdEncoding.EncodeToString(a.Body), true
 	if text := a.Header.Get("Expiration"); text != "" {
@@ -218,5 +221,6 @@ func value(ctx context.Context, s *saboteur.Stage, id, key string) (pair, error)
 			return p, err
 		}
 	}
-	return p, s.Ask(ctx, http.MethodGet, path(s, "storage/kv/namespaces/", id, "/metadata/", url.PathEscape(key)), nil, &p.Metadata)
+	err = s.Ask(ctx, http.MethodGet, path(s, "storage/kv/namespaces/", id, "/metadata/", url.PathEscape(key)), nil, &p.Metadata)
+	return p, err
 }
