@@ -43,7 +43,7 @@ type Stage struct {
 // Open opens a stage that tells the truth. Close must be called.
 func Open(ctx context.Context, b Behind, home string) (*Stage, error) {
 	s := &Stage{Behind: b, Things: map[string]string{}, Home: home,
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: time.Minute}}
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: 5 * time.Minute}} // thousands of keys, on a busy machine
 	hook := func(of func(Script) Hook) func() Hook {
 		return func() Hook {
 			s.mu.Lock()
