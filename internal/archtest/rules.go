@@ -44,6 +44,9 @@ func rules() []rule {
 
 		{pkg: "internal/sandbox/...", may: []string{"internal/sandbox/..."}, why: "the sandbox is a platform of its own, not a part of what is tested against it"},
 
+		{pkg: "internal/saboteur", may: []string{vocabulary}, why: "what tells lies knows no platform"},
+		{pkg: "internal/saboteur/cloudflare", may: []string{vocabulary, "internal/saboteur"}, why: "lies share no types with the client that is to see through them, nor with the sandbox that they are told about"},
+
 		{pkg: "examples/foundation", may: []string{}, why: "the example is files"},
 		{pkg: "internal/cli/...", may: []string{"..."}, why: "the only place that wires things together"},
 		{pkg: "cmd/firedrill", may: []string{"internal/cli"}, why: "main is tiny"},

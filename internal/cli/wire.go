@@ -78,6 +78,17 @@ func (a *app) open(ctx context.Context, environments map[string]firedrill.Enviro
 	if err != nil {
 		return nil, err
 	}
+	var cfg runner.Config
+	if live != nil {
+		cfg.Listener, cfg.Progress = live.Record, live.Progress
+	}
+	cfg.Now = runner.Clock()
+	return a.openAt(ctx, dir, c, cfg)
+}
+
+// openAt opens a folder with actions that are gathered already; the rest of cfg
+// is filled in.
+func (a *app) openAt(ctx context.Context, dir string, c catalog, cfg runner.Config) (*station, error) {
 	home, err := state.Open(dir)
 	if err != nil {
 		return nil, err
@@ -86,11 +97,9 @@ func (a *app) open(ctx context.Context, environments map[string]firedrill.Enviro
 	if err != nil {
 		return nil, err
 	}
-	cfg := runner.Config{Journal: j, Home: home, Registry: c.registry, Resolver: plan.NewResolver(c.registry), Now: runner.Clock(),
-		NewID: func() string { return ulid.Make().String() }, Version: a.Version, Executor: a.executor()}
-	if live != nil {
-		cfg.Listener, cfg.Progress = live.Record, live.Progress
-	}
+	cfg.Journal, cfg.Home, cfg.Registry, cfg.Resolver = j, home, c.registry, plan.NewResolver(c.registry)
+	cfg.NewID = func() string { return ulid.Make().String() }
+	cfg.Version, cfg.Executor = a.Version, a.executor()
 	return &station{catalog: c, home: home, journal: j, runner: runner.New(cfg)}, nil
 }
 

@@ -93,10 +93,15 @@ type player struct {
 	durable []firedrill.Record
 	ticks   int64
 	boot    string
+	jumped  time.Duration // of the wall clock alone
 	said    strings.Builder
 }
 
-func (p *player) now() firedrill.Stamp { return stampAt(p.ticks, p.boot) }
+func (p *player) now() firedrill.Stamp {
+	at := stampAt(p.ticks, p.boot)
+	at.Wall = at.Wall.Add(p.jumped)
+	return at
+}
 
 func stampAt(ticks int64, boot string) firedrill.Stamp {
 	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(ticks) * time.Second)
@@ -122,8 +127,16 @@ func (p *player) command(line string, below []string) error {
 	if words[0] == "drill" {
 		return p.drill(words[1:], below)
 	}
-	if words[0] == "truth" {
+	switch words[0] {
+	case "truth":
 		return p.truth()
+	case "jump":
+		d, err := time.ParseDuration(words[1])
+		p.jumped += d
+		return err
+	case "reboot":
+		p.boot += "'"
+		return nil
 	}
 	p.ticks++
 	switch words[0] {
@@ -159,7 +172,7 @@ func (p *player) command(line string, below []string) error {
 
 func (p *player) drill(options, below []string) error {
 	p.program = firedrill.Program{Drill: "d"}
-	p.boot, p.m, p.ticks = "boot1", nil, 0
+	p.boot, p.m, p.ticks, p.jumped = "boot1", nil, 0, 0
 	for _, o := range options {
 		key, value, _ := strings.Cut(o, "=")
 		d, err := time.ParseDuration(value)

@@ -45,6 +45,7 @@ type state struct {
 	turnedIn firedrill.Phase
 	measured *firedrill.Measurement
 	finished *firedrill.Finished
+	clocks   clocks // of all records so far
 	plan     *schedule
 }
 
@@ -68,6 +69,7 @@ func (s *state) apply(r firedrill.Record) error {
 		return fmt.Errorf("record %d: %w", r.Seq, err)
 	}
 	s.seq = r.Seq
+	s.clocks.see(r.At)
 	return nil
 }
 

@@ -19,6 +19,7 @@ func conclude(s *state) firedrill.Finished {
 		s.checkProofs(f)
 		s.checkLooks(f)
 		s.checkGaps(f)
+		s.checkClocks(f)
 	}
 	s.checkTargets(f)
 	if len(end.Left) > 0 {
@@ -28,6 +29,9 @@ func conclude(s *state) firedrill.Finished {
 	end.ReasonCode = f.code()
 	end.Verdict = verdictOf(end.ReasonCode)
 	end.Reasons = f.texts
+	if s.turned != nil && s.clocks.why != "" {
+		end.Reasons = append(end.Reasons, s.clocks.why) // what made the run turn back may come of it
+	}
 	if end.Verdict == firedrill.Passed {
 		end.Reasons = s.shown()
 	}

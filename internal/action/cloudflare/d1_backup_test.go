@@ -147,7 +147,7 @@ func apartFrom(t *testing.T, a, b *D1, ignored func(table string) bool) []string
 		t.Fatal(err)
 	}
 	var out []string
-	diff, err := b.d.compareRows(t.Context(), "test", call, "print", s, func(r fingerprint.RowDifference) error {
+	diff, _, err := b.d.compareRows(t.Context(), "test", call, "print", s, func(r fingerprint.RowDifference) error {
 		if !ignored(r.Table) {
 			out = append(out, r.Table+" "+r.Key+" is "+r.How)
 		}

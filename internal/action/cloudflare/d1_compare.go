@@ -113,16 +113,17 @@ func (c *comparison) read(ctx context.Context, begin func(*differences) func(fin
 		diff, err := c.d.compareSample(ctx, c.op, c.call, c.against, s, visit)
 		return diff, found, err
 	}
-	diff, err := c.d.compareRows(ctx, c.op, c.call, c.against, s, visit)
+	diff, read, err := c.d.compareRows(ctx, c.op, c.call, c.against, s, visit)
+	found.read = read
 	return diff, found, err
 }
 
 // compareRows compares a database with a fingerprint row by row, in one pass over
-// both.
-func (d *d1) compareRows(ctx context.Context, op string, call firedrill.Call, file string, s schema, visit func(fingerprint.RowDifference) error) (fingerprint.Difference, error) {
+// both. read is how many rows of each table the database gave.
+func (d *d1) compareRows(ctx context.Context, op string, call firedrill.Call, file string, s schema, visit func(fingerprint.RowDifference) error) (diff fingerprint.Difference, read []tally, err error) {
 	f, old, err := openFingerprint(call, file)
 	if err != nil {
-		return fingerprint.Difference{}, err
+		return diff, nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	var own error                    // of visit, which is not the fingerprint's
@@ -130,11 +131,11 @@ func (d *d1) compareRows(ctx context.Context, op string, call firedrill.Call, fi
 		own = visit(r)
 		return own
 	})
-	failed := func(err error) (fingerprint.Difference, error) {
+	failed := func(err error) (fingerprint.Difference, []tally, error) {
 		if own != nil {
-			return fingerprint.Difference{}, own
+			return fingerprint.Difference{}, nil, own
 		}
-		return fingerprint.Difference{}, changedFingerprint(file, err)
+		return fingerprint.Difference{}, nil, changedFingerprint(file, err)
 	}
 	if err != nil {
 		return failed(err)
@@ -143,13 +144,15 @@ func (d *d1) compareRows(ctx context.Context, op string, call firedrill.Call, fi
 	var cells []fingerprint.Cell
 	for _, t := range s.Tables {
 		if err := d.readable(op, t); err != nil {
-			return fingerprint.Difference{}, err
+			return diff, nil, err
 		}
 		if err := c.Begin(t.shape()); err != nil {
 			return failed(err)
 		}
+		read = append(read, tally{table: t.Name})
 		var taking error // of the comparison, not of the reading
 		err := d.eachRow(ctx, op, t, "", func(k keyed) error {
+			read[len(read)-1].rows++
 			if done++; done%1000 == 0 {
 				call.Progress(firedrill.Progress{Text: "comparing rows of " + t.Name, Done: done})
 			}
@@ -162,14 +165,13 @@ func (d *d1) compareRows(ctx context.Context, op string, call firedrill.Call, fi
 			return failed(taking)
 		}
 		if err != nil {
-			return fingerprint.Difference{}, err
+			return diff, nil, err
 		}
 	}
-	diff, err := c.Finish()
-	if err != nil {
+	if diff, err = c.Finish(); err != nil {
 		return failed(err)
 	}
-	return diff, nil
+	return diff, read, nil
 }
 
 // equal demands that nothing differs, but for the residue of canaries where that is
@@ -188,6 +190,9 @@ func (c *comparison) equal(ctx context.Context, residue bool) (action.Result[com
 				return x.add(r)
 			}
 		})
+		if err == nil && c.level == fingerprint.Full {
+			err = c.d.counted(ctx, c.op, found.read)
+		}
 		if err != nil {
 			return err
 		}

@@ -27,70 +27,171 @@ type copyOut struct {
 func (p *pack) d1Copy() firedrill.Action {
 	const name = "d1.copy"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Changes, Replay: firedrill.Idempotent,
-		Doc:    "Copy a database into a scratch database with the same schema and the same rows, value by value, and compare both by fingerprint. What an interrupted attempt left is made anew. Virtual tables cannot be copied exactly and are refused by name.",
+		Doc:    "Copy a database into a scratch database with the same schema and the same rows, value by value, and compare both by fingerprint. Of rows that others change meanwhile it has one state or another, and says so. What an interrupted attempt left is made anew. Virtual tables cannot be copied exactly and are refused by name.",
 		Claims: func(in firedrill.Values) []firedrill.Claim { return append(claim(false)(in), claimName(in)...) }},
 		func(ctx context.Context, call firedrill.Call, in copyIn) (action.Result[copyOut], error) {
 			var res action.Result[copyOut]
 			if err := checkScratchName(name, in.Name); err != nil {
 				return res, err
 			}
+			var note string
 			var err error
-			res.Out, err = p.copy(ctx, name, call, in)
+			res.Out, note, err = p.copy(ctx, name, call, in)
 			if err != nil {
 				return res, err
 			}
+			res.Collateral = notes(note)
 			res.Summary = fmt.Sprintf("%s in %s copied to %s", count(res.Out.Rows, "row"), count(res.Out.Tables, "table"), in.Name)
 			return res, nil
 		})
 }
 
+// copyTries is how often a copy is begun where others write in its way.
+const copyTries = 4
+
 // copy copies a database into a scratch database and compares them.
-func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copyIn) (copyOut, error) {
+func (p *pack) copy(ctx context.Context, op string, call firedrill.Call, in copyIn) (out copyOut, note string, err error) {
 	from, err := p.database(ctx, op, call, in.Database)
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
 	s, err := from.schema(ctx, op)
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
 	}
 	if len(s.Virtual) > 0 {
-		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
+		return copyOut{}, "", &firedrill.Error{Op: op, Kind: firedrill.KindUnsupported, Target: "database " + from.db.Name,
 			Detail: "has virtual tables, which cannot be copied exactly: " + strings.Join(s.Virtual, ", "), Remedy: "drill it in place, on an environment that is exclusive"}
-	}
-	file := call.Step + ".copied"
-	before, err := from.fingerprint(ctx, op, call, file, fingerprint.Full, nil)
-	if err != nil {
-		return copyOut{}, err
 	}
 	to, err := from.c.scratch(ctx, op, in.Name, notify(call))
 	if err != nil {
-		return copyOut{}, err
+		return copyOut{}, "", err
+	}
+	for try := 1; ; try++ {
+		began, err := from.bookmark(ctx, op)
+		if err != nil {
+			return copyOut{}, "", err
+		}
+		out, note, failed := copyOnce(ctx, op, call, from, to, began)
+		if failed == nil {
+			return out, note, nil
+		}
+		kind := firedrill.KindOf(failed)
+		now, err := from.bookmark(ctx, op)
+		if err != nil || now == began || try == copyTries || kind != firedrill.KindConflict && kind != firedrill.KindInvalid && kind != firedrill.KindCorrupt {
+			return copyOut{}, "", failed // it is not that somebody wrote
+		}
+		call.Progress(firedrill.Progress{Text: "somebody wrote meanwhile; copying again"})
+	}
+}
+
+// copyOnce copies a database that others may write to. Where nobody did since a
+// bookmark, the copy is the original, row by row. Otherwise it is the original but
+// for rows that others changed meanwhile, of which it has one state or another: the
+// drill is about the copy and takes it as it is.
+func copyOnce(ctx context.Context, op string, call firedrill.Call, from, to *d1, began string) (out copyOut, note string, err error) {
+	file := call.Step + ".copied"
+	before, err := from.draw(ctx, op, call, file, began, fingerprint.Full, nil)
+	if err != nil {
+		before.drop()
+		return copyOut{}, "", err
+	}
+	if err := before.keep(); err != nil {
+		return copyOut{}, "", err
 	}
 	w := copyWriter{to: to, op: op, tell: call.Progress, total: before.rows}
-	if err := w.all(ctx, from, s); err != nil {
-		return copyOut{}, err
+	if err := w.all(ctx, from, before.schema); err != nil {
+		return copyOut{}, "", err
 	}
-	var diff fingerprint.Difference
-	found := &differences{hide: redaction{[]rule{{"*", "*"}}}} // a copy that is not exact is named, not shown
-	var tables int
-	err = to.still(ctx, op, call, func(string) error {
-		made, err := to.schema(ctx, op)
+	made, err := to.differing(ctx, op, call, file)
+	if err != nil {
+		return copyOut{}, "", err
+	}
+	miscounted := from.counted(ctx, op, before.tables) // counts only if nobody wrote
+	ended, err := from.bookmark(ctx, op)
+	if err != nil {
+		return copyOut{}, "", err
+	}
+	if ended == began {
+		err = miscounted
+	} else {
+		var moved map[place]bool
+		if moved, err = from.moved(ctx, op, call, file); err == nil {
+			made.rows = slices.DeleteFunc(made.rows, func(p place) bool { return moved[p] })
+			note = fmt.Sprintf("others wrote while the copy was made: of %s that they changed it has one state or another", count(len(moved), "row"))
+		}
+	}
+	if err != nil {
+		return copyOut{}, "", err
+	}
+	if how := made.how(); how != "" {
+		return copyOut{}, "", &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + to.db.Name,
+			Detail: "the copy is not exact: " + how, Remedy: "stop the writers, then run again"}
+	}
+	return copyOut{to.db.ID, to.db.Name, before.rows, int64(made.tables)}, note, nil
+}
+
+// inexact is how a copy differs from the fingerprint of its original. Its rows are
+// named and not shown.
+type inexact struct {
+	rows   []place
+	schema fingerprint.Difference // without rows
+	tables int
+}
+
+func (x inexact) how() string {
+	if n := len(x.rows); n > 0 {
+		return fmt.Sprintf("%s, the first in table %s", count(n, "row"), x.rows[0].table)
+	}
+	if len(x.schema.Objects)+len(x.schema.Columns) > 0 {
+		return equality(x.schema, fingerprint.Full, nil)
+	}
+	return ""
+}
+
+// differing compares a copy, to which nobody else writes, with the fingerprint of
+// its original.
+func (d *d1) differing(ctx context.Context, op string, call firedrill.Call, file string) (inexact, error) {
+	var out inexact
+	err := d.still(ctx, op, call, func(string) error {
+		s, err := d.schema(ctx, op)
 		if err != nil {
 			return err
 		}
-		found.schema, found.rows, tables = made, nil, len(made.Tables)
-		diff, err = to.compareRows(ctx, op, call, file, made, found.add)
-		return err
+		out = inexact{tables: len(s.Tables)}
+		diff, read, err := d.compareRows(ctx, op, call, file, s, func(r fingerprint.RowDifference) error {
+			out.rows = append(out.rows, place{r.Table, r.Key})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		out.schema = fingerprint.Difference{Objects: diff.Objects, Columns: diff.Columns}
+		return d.counted(ctx, op, read)
 	})
+	return out, err
+}
+
+// moved gives the rows that others changed since a fingerprint, while they write.
+func (d *d1) moved(ctx context.Context, op string, call firedrill.Call, file string) (map[place]bool, error) {
+	s, err := d.schema(ctx, op)
 	if err != nil {
-		return copyOut{}, err
+		return nil, err
 	}
-	if diff.Differs() {
-		return copyOut{}, &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + in.Name,
-			Detail: "the copy is not exact: " + equality(diff, fingerprint.Full, found.rows), Remedy: "stop the writers, then run again"}
+	rows := map[place]bool{}
+	_, _, err = d.compareRows(ctx, op, call, file, s, func(r fingerprint.RowDifference) error {
+		rows[place{r.Table, r.Key}] = true
+		return nil
+	})
+	return rows, err
+}
+
+// notes is a list of a note, empty if there is none.
+func notes(note string) []string {
+	if note == "" {
+		return nil
 	}
-	return copyOut{to.db.ID, to.db.Name, before.rows, int64(tables)}, nil
+	return []string{note}
 }
 
 // copyWriter writes a database into another.

@@ -36,6 +36,7 @@ type differences struct {
 	hide   redaction
 	values *valueReader // nil: none were kept
 	rows   []rowChange
+	read   []tally // how many rows of each table the new state gave
 }
 
 // key gives the key of a row as people may see it.

@@ -74,7 +74,9 @@ func levelOf(op, text string) (fingerprint.Level, error) {
 const fingerprintTries = 3
 
 // still reads a database while nobody writes: between two equal bookmarks. read may
-// be called several times, and only its last reading counts.
+// be called several times, and only its last reading counts. What does not agree
+// with itself can be the doing of somebody who writes meanwhile; where nobody did,
+// it is an error.
 func (d *d1) still(ctx context.Context, op string, call firedrill.Call, read func(bookmark string) error) error {
 	for try := 1; ; try++ {
 		before, err := d.bookmark(ctx, op)
@@ -82,15 +84,16 @@ func (d *d1) still(ctx context.Context, op string, call firedrill.Call, read fun
 			return err
 		}
 		err = read(before)
-		if err != nil && firedrill.KindOf(err) != firedrill.KindConflict {
+		kind := firedrill.KindOf(err)
+		if err != nil && kind != firedrill.KindConflict && kind != firedrill.KindCorrupt {
 			return err
 		}
 		after, berr := d.bookmark(ctx, op)
 		if berr != nil {
 			return berr
 		}
-		if err == nil && after == before {
-			return nil
+		if after == before && (err == nil || kind == firedrill.KindCorrupt) {
+			return err
 		}
 		if try == fingerprintTries {
 			return &firedrill.Error{Op: op, Kind: firedrill.KindConflict, Target: "database " + d.db.Name,
@@ -106,70 +109,94 @@ type taken struct {
 	bookmark string
 	digest   fingerprint.Sum
 	rows     int64
+	tables   []tally
 	schema   schema
 }
 
 // fingerprint writes the fingerprint of a database into a file of the run's folder.
 // hide says which values are not kept beside it; nil: none at all are kept.
 func (d *d1) fingerprint(ctx context.Context, op string, call firedrill.Call, file string, level fingerprint.Level, hide *redaction) (taken, error) {
-	var out taken
-	var print *draft
-	var values *valueWriter
-	drop := func() {
-		if print != nil {
-			print.drop()
-		}
-		if values != nil {
-			values.f.drop()
-		}
-		print, values = nil, nil
-	}
+	var f *drawing
 	err := d.still(ctx, op, call, func(bookmark string) (err error) {
-		drop()
-		out = taken{file: file, bookmark: bookmark}
-		if print, err = newDraft(call, file); err != nil {
+		f.drop()
+		if f, err = d.draw(ctx, op, call, file, bookmark, level, hide); err != nil || level != fingerprint.Full {
 			return err
 		}
-		if hide != nil && level == fingerprint.Full {
-			if values, err = newValueWriter(call, valuesFile(file), *hide); err != nil {
-				return err
-			}
-		}
-		buffer := bufio.NewWriterSize(print, 1<<16)
-		if out.schema, err = d.schema(ctx, op); err != nil {
-			return err
-		}
-		w, err := fingerprint.NewWriter(buffer, fingerprint.Header{Database: d.db.ID, Level: level, Objects: out.schema.objects()})
-		if err != nil {
-			return print.failed(err)
-		}
-		r := recorder{d: d, op: op, call: call, w: w, values: values}
-		for _, t := range out.schema.Tables {
-			n, err := r.table(ctx, t, level)
-			if err != nil {
-				return err
-			}
-			out.rows += n
-		}
-		if out.digest, err = w.Finish(bookmark); err == nil {
-			err = buffer.Flush()
-		}
-		if err != nil {
-			return print.failed(err)
-		}
-		return nil
+		return d.counted(ctx, op, f.tables)
 	})
 	if err != nil {
-		drop()
+		f.drop()
 		return taken{}, err
 	}
-	if values != nil {
-		if err := values.f.keep(); err != nil {
-			print.drop()
-			return taken{}, err
+	return f.taken, f.keep()
+}
+
+// drawing is a fingerprint that is written and not yet kept.
+type drawing struct {
+	taken
+	print  *draft
+	values *valueWriter // nil: no values are kept
+}
+
+// drop takes the files of a drawing away; nil has none.
+func (f *drawing) drop() {
+	if f == nil {
+		return
+	}
+	if f.print != nil {
+		f.print.drop()
+	}
+	if f.values != nil {
+		f.values.f.drop()
+	}
+}
+
+func (f *drawing) keep() error {
+	if f.values != nil {
+		if err := f.values.f.keep(); err != nil {
+			f.print.drop()
+			return err
 		}
 	}
-	return out, print.keep()
+	return f.print.keep()
+}
+
+// draw reads a database once, whoever writes meanwhile. The drawing is there to be
+// dropped after an error, too.
+func (d *d1) draw(ctx context.Context, op string, call firedrill.Call, file, bookmark string, level fingerprint.Level, hide *redaction) (f *drawing, err error) {
+	f = &drawing{taken: taken{file: file, bookmark: bookmark}}
+	if f.print, err = newDraft(call, file); err != nil {
+		return f, err
+	}
+	if hide != nil && level == fingerprint.Full {
+		if f.values, err = newValueWriter(call, valuesFile(file), *hide); err != nil {
+			return f, err
+		}
+	}
+	buffer := bufio.NewWriterSize(f.print, 1<<16)
+	if f.schema, err = d.schema(ctx, op); err != nil {
+		return f, err
+	}
+	w, err := fingerprint.NewWriter(buffer, fingerprint.Header{Database: d.db.ID, Level: level, Objects: f.schema.objects()})
+	if err != nil {
+		return f, f.print.failed(err)
+	}
+	r := recorder{d: d, op: op, call: call, w: w, values: f.values}
+	for _, t := range f.schema.Tables {
+		n, err := r.table(ctx, t, level)
+		if err != nil {
+			return f, err
+		}
+		f.rows += n
+		f.tables = append(f.tables, tally{t.Name, n})
+	}
+	if f.digest, err = w.Finish(bookmark); err == nil {
+		err = buffer.Flush()
+	}
+	if err != nil {
+		return f, f.print.failed(err)
+	}
+	return f, nil
 }
 
 // shape is how a table stands in a fingerprint. A rowid that is no column of the

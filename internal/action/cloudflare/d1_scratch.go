@@ -63,10 +63,11 @@ func (p *pack) d1Target() firedrill.Action {
 		func(ctx context.Context, call firedrill.Call, in targetIn) (action.Result[targetOut], error) {
 			var res action.Result[targetOut]
 			if in.Copy {
-				out, err := p.copy(ctx, name, call, copyIn{Database: in.Database, Name: in.Scratch})
+				out, note, err := p.copy(ctx, name, call, copyIn{Database: in.Database, Name: in.Scratch})
 				if err != nil {
 					return res, err
 				}
+				res.Collateral = notes(note)
 				res.Out = targetOut{out.ID, out.Name, true}
 				res.Summary = fmt.Sprintf("%s copied to %s", count(out.Rows, "row"), out.Name)
 				return res, nil

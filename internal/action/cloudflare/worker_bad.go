@@ -110,6 +110,7 @@ type workerRollbackIn struct {
 	Worker string `json:"worker" doc:"name of the Worker"`
 	Pinned string `json:"pinned" doc:"output file of worker.pin"`
 	Split  string `json:"split" doc:"output split of worker.pin, for the command that a person would type"`
+	Must   bool   `json:"must,omitempty" doc:"the bad version must be what serves; that the recorded versions serve already is an error then"`
 }
 
 type workerRollbackOut struct {
@@ -136,12 +137,18 @@ func (p *pack) workerRollback() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			switch state {
-			case servesRecorded, servesClean:
+			switch {
+			case state == servesOther:
+				return res, somebodyDeployed(name, in.Worker, now, "nothing was reverted")
+			case in.Must && state == servesRecorded && call.Attempt > 1:
+				// The attempt before may have done it and nobody acknowledged it. Only
+				// an answer that does makes it this rollback; done twice it is the same.
+			case in.Must && state != servesBad:
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "Worker " + in.Worker,
+					Detail: "the recorded versions serve already, and this drill did not put them back: somebody else did, or the list of deployments is wrong", Remedy: "look at the Worker's deployments, then run the drill again"}
+			case state != servesBad:
 				res.Summary = "the recorded versions serve already"
 				return res, nil
-			case servesOther:
-				return res, somebodyDeployed(name, in.Worker, now, "nothing was reverted")
 			}
 			if err := s.deploy(ctx, pin.Split, pin.objects(), "firedrill: back to what served before the drill"); err != nil {
 				return res, err

@@ -203,6 +203,15 @@ func TestAWholeRollbackKeepsSecretsAndLeavesNoLandmine(t *testing.T) {
 	if out := c.do("again", "worker.rollback", with(pin, "split", "x")); out.Outputs["rolled"] != false {
 		t.Error("a second rollback did something")
 	}
+	// Where it has to be this rollback, that it is done already is an error, unless
+	// the attempt before may have done it: then it is done again.
+	must := with(with(pin, "split", "x"), "must", true)
+	c.fails(firedrill.KindConflict, "worker.rollback", must)
+	c.call.Attempt = 2
+	if out := c.do("ours perhaps", "worker.rollback", must); out.Outputs["rolled"] != true {
+		t.Error("an attempt that nobody acknowledged counts as a rollback")
+	}
+	c.call.Attempt = 1
 	c.do("defuse", "worker.defuse", pin)
 	c.do("defuse twice", "worker.defuse", pin)
 	allOK(t, c.do("mines", "worker.landmines", pin))
