@@ -19,8 +19,8 @@ import (
 // A namespace has no bookmark: that nobody writes is told by its list of keys,
 // and by the values of as many as can be read often.
 const (
-	watchedPages  = 10   // of the list, each of 1,000 keys
-	watchedValues = 1000 // ten bulk reads
+	watchedKeys   = 10_000 // ten pages of the list
+	watchedValues = 1000   // ten bulk reads
 )
 
 // keysAndValues is a namespace as somebody else writes into it. Firedrill's own
@@ -69,21 +69,24 @@ func (k keysAndValues) state(ctx context.Context) (state, partial string, err er
 	return hex.EncodeToString(sum.Sum(nil)), partial, nil
 }
 
-// keys lists the namespace; more tells that there are further keys.
+// keys lists the first keys of the namespace; more tells that there are further
+// ones. It counts those of others only: firedrill's own come and go, and must not
+// move the last one that is watched.
 func (k keysAndValues) keys(ctx context.Context) (keys []backup.Key, more bool, err error) {
-	cursor := ""
-	for range watchedPages {
+	for cursor := ""; ; {
 		page, next, err := k.ns.List(ctx, cursor)
 		if err != nil {
 			return nil, false, err
 		}
 		keys = append(keys, slices.DeleteFunc(page, func(key backup.Key) bool { return strings.HasPrefix(key.Name, ownKeys) })...)
-		if next == "" {
+		switch {
+		case len(keys) > watchedKeys, len(keys) == watchedKeys && next != "":
+			return keys[:watchedKeys], true, nil
+		case next == "":
 			return keys, false, nil
 		}
 		cursor = next
 	}
-	return keys, true, nil
 }
 
 func (p *pack) kvWriters(ctx context.Context, op string, call firedrill.Call, namespace string, windowMS, patience int64) (writers, error) {
