@@ -228,7 +228,7 @@ func (s *stage) count() int {
 func (s *stage) goesOn() {
 	s.t.Helper()
 	had := s.count()
-	for range 400 {
+	for range 2400 {
 		if s.count() > had {
 			return
 		}

@@ -70,7 +70,7 @@ func TestADrillAmongWritersThatNobodyStops(t *testing.T) {
 		every time.Duration
 		says  string
 	}{
-		"all the time":           {"d1", "", 5 * time.Millisecond, "somebody wrote"},
+		"all the time":           {"d1", "", 5 * time.Millisecond, "somebody w"},
 		"now and then":           {"d1", "", 300 * time.Millisecond, "somebody w"},
 		"keys, all the time":     {"kv", "", 5 * time.Millisecond, ""},
 		"keys, now and then":     {"kv", "", 300 * time.Millisecond, ""},

@@ -58,7 +58,8 @@ func orEmpty(v firedrill.Values) map[string]any {
 // and the resource that it belongs to.
 func probes(env firedrill.Environment) []any { return routes(env, "probes") }
 
-// exports gathers the export routes of all resources in the same way.
+// exports gathers the export routes of all resources, each with its name and its
+// address.
 func exports(env firedrill.Environment) []any { return routes(env, "exports") }
 
 func routes(env firedrill.Environment, attr string) []any {
@@ -79,7 +80,9 @@ func routes(env firedrill.Environment, attr string) []any {
 			if one["name"] = key + " " + path; method != "" && method != "GET" {
 				one["name"] = key + " " + method + " " + path
 			}
-			one["service"] = key
+			if attr == "probes" {
+				one["service"] = key
+			}
 			delete(one, "path")
 			list = append(list, one)
 		}

@@ -105,10 +105,10 @@ func (w writers) watch(ctx context.Context) (action.Result[watchWritesOut], erro
 			res.Summary = "somebody writes to " + w.place.String()
 		case stood >= w.window:
 			res.Summary = fmt.Sprintf("nobody wrote to %s in %s", w.place, stood.Round(time.Millisecond))
+			res.Collateral = notTold(l.partial)
 		default:
 			continue
 		}
-		res.Collateral = notTold(l.partial)
 		return res, nil
 	}
 }
