@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -60,6 +61,17 @@ func TestScript(t *testing.T) {
 				if got != want {
 					ts.Fatalf("%s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
 				}
+			},
+			// await command…: the command is repeated until it succeeds, for a minute.
+			"await": func(ts *testscript.TestScript, neg bool, args []string) {
+				var err error
+				for range 600 {
+					if err = ts.Exec(args[0], args[1:]...); err == nil {
+						return
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				ts.Fatalf("%s: %v", strings.Join(args, " "), err)
 			},
 			// fill FILE: replaces @API@ and @FRONT@ in a file.
 			"fill": func(ts *testscript.TestScript, neg bool, args []string) {

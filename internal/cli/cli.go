@@ -115,6 +115,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.remind(c) }
 	f := c.PersistentFlags()
 	f.StringVar(&a.global.plan, "plan", "", "plan `file` (default: firedrill.yaml here or in a parent folder)")
 	f.StringVar(&a.global.env, "env", "", "environment `name` to drill, instead of the plan's")
@@ -141,7 +142,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 			c.AddCommand(k)
 		}
 	}
-	add("drill", a.demoCommand(), a.selftestCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.validateCommand())
+	add("drill", a.demoCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
 	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())

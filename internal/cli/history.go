@@ -72,7 +72,7 @@ func historyDocument(runs []journal.Run) map[string]any {
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Each drill's last run, and what was interrupted", Args: args(0, 0, "no arguments"),
+		Use: "status", Short: "Each drill's last run, what is under way, and what was interrupted", Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
 	}
 }
@@ -87,7 +87,11 @@ func (a *app) status(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = s.close(err) }()
-	interrupted, err := s.runner.Interrupted(ctx)
+	running, interrupted, err := s.runner.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	halt, err := s.home.Halted()
 	if err != nil {
 		return err
 	}
@@ -111,13 +115,22 @@ func (a *app) status(ctx context.Context) (err error) {
 		rows, drills = append(rows, row), append(drills, doc)
 	}
 	if a.global.json {
-		ids := []string{}
+		ids, now := []string{}, []string{}
 		for _, i := range interrupted {
 			ids = append(ids, i.Run.ID)
 		}
-		return a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "interrupted": ids})
+		for _, r := range running {
+			now = append(now, r.ID)
+		}
+		return a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "running": now, "interrupted": ids, "halted": halt})
 	}
 	a.out.Columns(rows)
+	if halt != nil {
+		a.out.Line(term.Warn, "halted", fmt.Sprintf("%s %s; when it is safe again: firedrill halt --off", term.Ago(a.Now().Sub(halt.At)), halt))
+	}
+	for _, r := range running {
+		a.out.Line(term.Plain, "under way", fmt.Sprintf("run %s (%s on %s), begun %s; stop it: firedrill abort %s", r.ID, r.Drill, r.Environment, term.Ago(a.Now().Sub(r.Started)), r.ID))
+	}
 	a.warnInterrupted(interrupted)
 	return nil
 }

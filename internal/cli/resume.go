@@ -58,7 +58,7 @@ func (a *app) resume(ctx context.Context, given []string) (err error) {
 
 // only gives the only interrupted run.
 func only(ctx context.Context, s *station) (string, error) {
-	found, err := s.runner.Interrupted(ctx)
+	_, found, err := s.runner.Unfinished(ctx)
 	switch {
 	case err != nil:
 		return "", err

@@ -81,7 +81,7 @@ func (r *Runner) Damaged() []firedrill.Left {
 // turns back: what was changed is put back under a context of its own. An
 // error means that the run could not begin, or that its journal failed.
 func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Record, error) {
-	if err := r.guard(p); err != nil {
+	if err := errors.Join(r.guard(p), r.halted(p)); err != nil {
 		return nil, err
 	}
 	id := r.cfg.NewID()
@@ -89,6 +89,14 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 	if err != nil {
 		return nil, err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	watching, done := context.WithCancel(ctx)
+	go func() {
+		defer close(watched)
+		r.watch(watching, id, stop)
+	}()
+	defer func() { done(); <-watched; stop(nil) }()
 	records, err := r.drive(ctx, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
 		return engine.Start{At: at, Run: id, Version: r.cfg.Version, Executor: r.cfg.Executor, Program: p}
 	})
@@ -119,36 +127,36 @@ func (r *Runner) Resume(ctx context.Context, run string) ([]firedrill.Record, er
 	return all, errors.Join(err, lease.Release())
 }
 
-// Interrupted gives the runs that no process works on and that did not finish,
-// with what each left changed.
-func (r *Runner) Interrupted(ctx context.Context) ([]Interrupted, error) {
+// Unfinished gives the runs that did not finish: those on which a process works,
+// and those that nobody works on, with what each left changed.
+func (r *Runner) Unfinished(ctx context.Context) (running []journal.Run, interrupted []Interrupted, err error) {
 	open, err := r.cfg.Journal.Runs(ctx, journal.Query{Unfinished: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var found []Interrupted
 	for _, run := range open {
 		records, err := r.cfg.Journal.Records(ctx, run.ID)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		m, err := engine.Load(r.cfg.Resolver, records)
 		if err != nil {
-			return nil, &firedrill.Error{Op: "read the journal", Kind: firedrill.KindCorrupt, Target: "run " + run.ID, Err: err, Remedy: "use the version of firedrill that began it"}
+			return nil, nil, &firedrill.Error{Op: "read the journal", Kind: firedrill.KindCorrupt, Target: "run " + run.ID, Err: err, Remedy: "use the version of firedrill that began it"}
 		}
 		lease, err := r.acquire(*m.Program(), run.ID)
 		if firedrill.KindOf(err) == firedrill.KindBusy {
-			continue // somebody works on it
+			running = append(running, run)
+			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := lease.Release(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		found = append(found, Interrupted{Run: run, Damaged: m.Damaged()})
+		interrupted = append(interrupted, Interrupted{Run: run, Damaged: m.Damaged()})
 	}
-	return found, nil
+	return running, interrupted, nil
 }
 
 // Interrupted is a run that nobody works on and that did not finish.

@@ -357,7 +357,7 @@ func TestEveryAppendMayFail(t *testing.T) {
 func resumeAll(t *testing.T, dir string) {
 	t.Helper()
 	s := newStation(t, dir, nil, nil)
-	left, err := s.runner.Interrupted(context.Background())
+	_, left, err := s.runner.Unfinished(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

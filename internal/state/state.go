@@ -23,6 +23,12 @@ type Home struct{ dir string }
 // layout is the version of the folder.
 const layout = "firedrill home 1\n"
 
+// Exists tells whether a folder is a state folder already.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "layout"))
+	return err == nil
+}
+
 // Open opens a state folder or makes an empty one.
 func Open(dir string) (*Home, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "runs"), filepath.Join(dir, "leases")} {
