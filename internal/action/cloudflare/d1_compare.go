@@ -235,7 +235,8 @@ func newResidue(s schema) *residueOf {
 // takes tells whether a difference is residue, and counts it.
 func (x *residueOf) takes(r fingerprint.RowDifference) bool {
 	sequence := r.Table == "sqlite_sequence" && r.How != fingerprint.Missing
-	if !sequence && !(r.How == fingerprint.Extra && x.writes.inserts(r.Table)) {
+	triggered := r.How == fingerprint.Extra && x.writes.inserts(r.Table)
+	if !sequence && !triggered {
 		return false
 	}
 	x.counts[r.Table]++

@@ -182,19 +182,19 @@ func (s *scanner) skip(depth int) bool {
 		return false
 	}
 	deeper := func() bool { return s.skip(depth + 1) }
-	switch c := s.data[s.at]; {
-	case c == '{':
+	switch s.data[s.at] {
+	case '{':
 		return s.object(func(string) bool { return deeper() })
-	case c == '[':
+	case '[':
 		return s.list(deeper)
-	case c == '"':
+	case '"':
 		_, ok := s.text()
 		return ok
-	case c == 't':
+	case 't':
 		return s.word("true")
-	case c == 'f':
+	case 'f':
 		return s.word("false")
-	case c == 'n':
+	case 'n':
 		return s.word("null")
 	}
 	return s.number()
