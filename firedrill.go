@@ -122,6 +122,8 @@ type Resource struct {
 	Key   string `json:"key"`
 	Kind  string `json:"kind"`
 	Attrs Values `json:"attrs"`
+	// Source is where the plan names it.
+	Source Position `json:"source,omitzero"`
 }
 
 // Drill is a drill as a plan schedules it.
