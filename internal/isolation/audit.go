@@ -151,8 +151,16 @@ func (a *audit) addPlan(p firedrill.Plan) {
 					}
 				}
 			}
-			if len(owners) == 1 {
-				for owner := range owners {
+			for owner := range owners {
+				switch {
+				case len(owners) > 1:
+				case owner == topLevel: // a name that somebody wrote down says more
+					for j := range a.units {
+						if a.units[j].env == topLevel {
+							a.rename(j, name)
+						}
+					}
+				default:
 					name = owner
 				}
 			}
