@@ -122,8 +122,8 @@ type Resource struct {
 	Key   string `json:"key"`
 	Kind  string `json:"kind"`
 	Attrs Values `json:"attrs"`
-	// Source is where the plan names it.
-	Source Position `json:"source,omitzero"`
+	// Sources are where the plan gives the attributes.
+	Sources map[string]Position `json:"-"`
 }
 
 // Drill is a drill as a plan schedules it.

@@ -7,9 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,15 +86,14 @@ func (a *app) auditIsolation(dir string, o auditOptions) error {
 	if err != nil {
 		return err
 	}
-	files, plans, broken, err := a.configurations(dir)
+	files, plans, err := a.configurations(dir)
 	if err != nil {
 		return err
 	}
-	if len(files)+len(plans)+len(broken) == 0 {
+	if len(files)+len(plans) == 0 {
 		return usage("there is no wrangler configuration and no firedrill.yaml below "+dir, "name the folder: firedrill audit isolation DIR")
 	}
 	r := isolation.Audit(files, plans)
-	r.Findings = append(r.Findings, broken...)
 	var expired, unused []isolation.Acceptance
 	if o.baseline != "" {
 		b, err := o.readBaseline()
@@ -160,28 +157,22 @@ func (a *app) acceptFindings(r isolation.Report, o auditOptions, until time.Time
 	return nil
 }
 
-// configurations finds what to audit below a folder. Installed packages, hidden
-// folders and what wrangler generates are left out. A plan that cannot be read is
-// a finding, like a configuration that cannot.
-func (a *app) configurations(dir string) (files []isolation.File, plans []firedrill.Plan, broken []isolation.Finding, err error) {
+// configurations finds what to audit below a folder.
+func (a *app) configurations(dir string) (files []isolation.File, plans []isolation.Plan, err error) {
 	c, err := a.plain()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	config := regexp.MustCompile(`^wrangler([.-].+)?\.(json|jsonc|toml)$`)
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir():
-			if name := d.Name(); path != dir && (name == "node_modules" || strings.HasPrefix(name, ".")) {
-				return fs.SkipDir
-			}
-			return nil
-		case !config.MatchString(d.Name()) && d.Name() != planName:
+		case d.IsDir() && path != dir && isolation.Skips(d.Name()):
+			return fs.SkipDir
+		case d.IsDir() || !isolation.IsConfig(d.Name()) && d.Name() != planName:
 			return nil
 		}
-		data, err := os.ReadFile(path)
+		data, err := os.ReadFile(path) //nolint:gosec // the walk found it
 		if err != nil {
 			return err
 		}
@@ -195,17 +186,13 @@ func (a *app) configurations(dir string) (files []isolation.File, plans []firedr
 			return nil
 		}
 		p, err := plan.Parse(shown, data, c.registry, c.library)
-		if err != nil {
-			broken = append(broken, isolation.Unreadable(shown, err))
-			return nil
-		}
-		plans = append(plans, *p)
+		plans = append(plans, isolation.Plan{Path: shown, Plan: p, Err: err})
 		return nil
 	})
 	if err != nil {
 		err = &firedrill.Error{Op: "audit isolation", Kind: firedrill.KindUsage, Target: dir, Err: err, Remedy: "name a folder that can be read"}
 	}
-	return files, plans, broken, err
+	return files, plans, err
 }
 
 // auditDocument is what --json prints.

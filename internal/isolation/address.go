@@ -3,33 +3,58 @@ package isolation
 import (
 	"fmt"
 	"strings"
+
+	"firedrill"
 )
+
+// route is an address at which a Worker answers.
+type route struct {
+	pattern   string // as it stands, without scheme
+	host      string // may begin with a wildcard; in lower case, without port
+	path      string // without the first slash; may end with a wildcard
+	zone      string // its name or id, in lower case; "" where the configuration leaves it to wrangler
+	inherited bool   // from the top level
+	at        firedrill.Position
+}
+
+// routeOf reads a pattern; a custom domain has all paths.
+func routeOf(pattern string, domain bool, at firedrill.Position) route {
+	if _, rest, found := strings.Cut(pattern, "://"); found {
+		pattern = rest
+	}
+	host, path, _ := strings.Cut(pattern, "/")
+	host, _, _ = strings.Cut(host, ":")
+	if domain {
+		path = "*"
+	}
+	return route{pattern: pattern, host: strings.ToLower(host), path: path, at: at}
+}
+
+// claimed is a route and the unit that has it.
+type claimed struct {
+	unit *unit
+	route
+}
+
+// claims are the routes that units have themselves.
+func (a *audit) claims() []claimed {
+	var own []claimed
+	for i := range a.units {
+		for _, r := range a.units[i].routes {
+			if !r.inherited {
+				own = append(own, claimed{&a.units[i], r})
+			}
+		}
+	}
+	return own
+}
 
 // addresses finds routes that an environment shares with another one, or inherits.
 func (a *audit) addresses() {
-	type claimed struct {
-		unit *unit
-		route
-	}
-	var own []claimed
 	for i := range a.units {
-		u := &a.units[i]
-		told := map[string]bool{}
-		for _, r := range u.routes {
-			if !r.inherited {
-				own = append(own, claimed{u, r})
-				continue
-			}
-			top := a.topOf(u)
-			if top == nil || !a.apart(u.env, top.env) || told[r.pattern] {
-				continue
-			}
-			told[r.pattern] = true
-			a.report(Finding{Rule: InheritedRoute, Level: a.level(u.env, top.env), At: u.at, Environment: u.env, Worker: u.worker, Kind: kindRoute, Resource: r.pattern,
-				Message: fmt.Sprintf("%s inherits the route %s of %s: deploying it takes the address over", a.title(u.env), r.pattern, a.title(top.env)),
-				Related: []Related{{r.at, "the route stands here"}}}, "routes."+r.pattern)
-		}
+		a.inheritedRoutes(&a.units[i])
 	}
+	own := a.claims()
 	for i, c := range own {
 		if a.envs[c.unit.env].Production {
 			continue
@@ -51,10 +76,30 @@ func (a *audit) addresses() {
 	}
 }
 
+// inheritedRoutes reports the routes that a unit has from a top level of another
+// environment, at the environment, where they are to be replaced.
+func (a *audit) inheritedRoutes(u *unit) {
+	var patterns []string
+	var related []Related
+	for _, r := range u.routes {
+		if r.inherited {
+			patterns = append(patterns, r.pattern)
+			related = append(related, Related{r.at, "the route " + r.pattern + " stands here"})
+		}
+	}
+	top := a.topOf(u)
+	if len(patterns) == 0 || top == nil || !a.apart(u.env, top.env) {
+		return
+	}
+	all := strings.Join(patterns, ", ")
+	a.report(Finding{Rule: InheritedRoute, Level: a.level(u.env, top.env), At: u.at, Environment: u.env, Worker: u.worker, Kind: kindRoute, Resource: all,
+		Message: fmt.Sprintf("%s inherits %s of %s: deploying it takes the address over", a.title(u.env), all, a.title(top.env)), Related: related}, "routes")
+}
+
 // topOf gives the top level of a unit's configuration.
 func (a *audit) topOf(u *unit) *unit {
 	for i := range a.units {
-		if a.units[i].file == u.file && a.units[i].key == "" && a.units[i].worker != "" {
+		if a.units[i].file == u.file && a.units[i].key == "" {
 			return &a.units[i]
 		}
 	}
@@ -67,20 +112,24 @@ func (a *audit) topOf(u *unit) *unit {
 // under is told nevertheless, because it serves production's name as soon as the
 // other route is gone.
 func covers(r, other route) bool {
-	if r.pattern == other.pattern || r.host() == other.host() {
-		return pathsMeet(r.pattern, other.pattern)
-	}
-	suffix, wild := strings.CutPrefix(r.host(), "*")
-	return wild && suffix != "" && strings.HasSuffix(other.host(), suffix)
+	return hostCovers(r, other) && pathsMeet(r.path, other.path)
 }
 
-// pathsMeet tells whether the paths of two patterns with one host have anything
-// in common.
+func hostCovers(r, other route) bool {
+	suffix, wild := strings.CutPrefix(r.host, "*")
+	switch {
+	case r.host == "*" && other.host == "*": // all of a zone
+		return r.zone == other.zone
+	case r.host == "*":
+		return r.zone != "" && (r.zone == other.zone || other.host == r.zone || strings.HasSuffix(other.host, "."+r.zone))
+	}
+	return r.host == other.host || wild && strings.HasSuffix(other.host, suffix)
+}
+
+// pathsMeet tells whether two paths have anything in common.
 func pathsMeet(x, y string) bool {
-	_, p, _ := strings.Cut(x, "/")
-	_, q, _ := strings.Cut(y, "/")
-	p, pWild := strings.CutSuffix(p, "*")
-	q, qWild := strings.CutSuffix(q, "*")
+	p, pWild := strings.CutSuffix(x, "*")
+	q, qWild := strings.CutSuffix(y, "*")
 	switch {
 	case pWild && qWild:
 		return strings.HasPrefix(p, q) || strings.HasPrefix(q, p)

@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,13 @@ import (
 type File struct {
 	Path string
 	Data []byte
+}
+
+// Plan is a firedrill.yaml by a path for people; Err is why it cannot be read.
+type Plan struct {
+	Path string
+	Plan *firedrill.Plan
+	Err  error
 }
 
 // Report is what an audit found.
@@ -29,23 +37,38 @@ func (r Report) Fails() bool { return slices.ContainsFunc(r.Findings, Finding.Co
 // another. Environments of one name belong together, in whichever file they
 // stand. The top level of a configuration is production, unless a name or another
 // environment says otherwise; a plan's classes count before everything else.
-func Audit(files []File, plans []firedrill.Plan) Report {
+func Audit(files []File, plans []Plan) Report {
 	a := &audit{envs: map[string]Environment{}}
-	report := Report{Files: []string{}, Findings: []Finding{}}
+	report := Report{Files: []string{}, Environments: []Environment{}, Findings: []Finding{}}
+	classes := map[string]bool{} // of the plans' environments: production or not
+	for _, p := range plans {
+		if p.Err != nil {
+			a.unreadablePlan(p)
+			continue
+		}
+		for name, e := range p.Plan.Environments {
+			classes[name] = e.Class == firedrill.ClassProduction
+		}
+	}
 	for _, f := range files {
-		report.Files = append(report.Files, f.Path)
 		root, err := parse(f.Path, f.Data)
+		if err == nil && generated(root) {
+			continue
+		}
+		report.Files = append(report.Files, f.Path)
 		if err != nil {
-			a.unreadable(err)
+			a.unreadable(err.at, err.detail, "")
 			continue
 		}
 		us := units(f.Path, root)
-		a.add(us, place(us))
+		a.add(us, place(us, classes))
 	}
 	a.unify()
 	for _, p := range plans {
-		report.Files = append(report.Files, p.File)
-		a.addPlan(p)
+		report.Files = append(report.Files, p.Path)
+		if p.Err == nil {
+			a.addPlan(*p.Plan)
+		}
 	}
 	a.resolve()
 	a.sharing()
@@ -140,29 +163,20 @@ func (a *audit) rename(i int, to string) {
 // name is the one whose Workers it names.
 func (a *audit) addPlan(p firedrill.Plan) {
 	us, envs := planUnits(p)
-	for i, u := range us {
-		name := u.env
+	for i := range us {
+		name := us[i].env
 		if _, known := a.envs[name]; !known {
-			owners := map[string]bool{}
-			for _, r := range u.refs {
-				for _, other := range a.units {
-					if r.kind == kindWorker && other.worker != "" && other.worker == r.name {
-						owners[other.env] = true
+			owners := a.ownersOf(us[i])
+			switch {
+			case len(owners) != 1:
+			case owners[0] == topLevel || owners[0] == besides: // a name that somebody wrote down says more
+				for j := range a.units {
+					if a.units[j].env == owners[0] {
+						a.rename(j, name)
 					}
 				}
-			}
-			for owner := range owners {
-				switch {
-				case len(owners) > 1:
-				case owner == topLevel: // a name that somebody wrote down says more
-					for j := range a.units {
-						if a.units[j].env == topLevel {
-							a.rename(j, name)
-						}
-					}
-				default:
-					name = owner
-				}
+			default:
+				name = owners[0]
 			}
 		}
 		us[i].env, envs[i].Name = name, name
@@ -174,45 +188,63 @@ func (a *audit) addPlan(p firedrill.Plan) {
 	a.units = append(a.units, us...)
 }
 
+// ownersOf gives the environments that deploy the Workers that a unit refers to.
+func (a *audit) ownersOf(u unit) []string {
+	var owners []string
+	for _, r := range u.refs {
+		for _, o := range a.units {
+			if r.kind == kindWorker && o.deploys(r) && !slices.Contains(owners, o.env) {
+				owners = append(owners, o.env)
+			}
+		}
+	}
+	return owners
+}
+
 // resolve gives references by name the id that another place has for the name,
-// where there is one only.
+// where there is one, and no other name for this id.
 func (a *audit) resolve() {
-	type named struct{ kind, name string }
-	ids := map[named][]string{}
-	for _, r := range a.refs() {
-		if k := (named{r.kind, r.name}); r.id != "" && r.name != "" && !slices.Contains(ids[k], r.id) {
-			ids[k] = append(ids[k], r.id)
+	known := map[string][]string{} // both ways
+	note := func(key, value string) {
+		if !slices.Contains(known[key], value) {
+			known[key] = append(known[key], value)
+		}
+	}
+	for _, u := range a.units {
+		for _, r := range u.refs {
+			if r.id != "" && r.name != "" && !r.placeholder() {
+				note(r.byName(), r.id)
+				note(r.thing(), r.name)
+			}
 		}
 	}
 	for i := range a.units {
 		for j, r := range a.units[i].refs {
-			if all := ids[named{r.kind, r.name}]; r.id == "" && r.name != "" && len(all) == 1 {
-				a.units[i].refs[j].id = all[0]
+			ids := known[r.byName()]
+			if r.id != "" || r.name == "" || len(ids) != 1 {
+				continue
+			}
+			r.id = ids[0]
+			if len(known[r.thing()]) == 1 {
+				a.units[i].refs[j].id = r.id
 			}
 		}
 	}
 }
 
-func (a *audit) refs() []reference {
-	var all []reference
-	for _, u := range a.units {
-		all = append(all, u.refs...)
-	}
-	return all
-}
+// byName is what a resource is known by in an account.
+func (r reference) byName() string { return r.kind + "\x00name\x00" + r.scope + "\x00" + r.name }
 
 // thing is a resource as the platform tells it from others.
 func (r reference) thing() string {
 	if r.id != "" {
 		return r.kind + "\x00" + strings.ToLower(r.id)
 	}
-	return r.kind + "\x00name\x00" + r.name
+	return r.byName()
 }
 
 // differ tells whether two references by name are of different accounts.
-func differ(x, y reference) bool {
-	return x.id == "" && x.account != "" && y.account != "" && x.account != y.account
-}
+func differ(x, y reference) bool { return x.id == "" && elsewhere(x.account, y.account) }
 
 // use is a reference and the unit that has it.
 type use struct {
@@ -239,7 +271,7 @@ func (a *audit) title(env string) string {
 	switch {
 	case env == topLevel && a.envs[env].Production:
 		return "production (the top level)"
-	case env == topLevel:
+	case env == besides || env == topLevel:
 		return "the top level"
 	}
 	return env
@@ -251,17 +283,29 @@ func (a *audit) report(f Finding, where string) {
 	a.found = append(a.found, f)
 }
 
-func (a *audit) unreadable(err *syntaxError) { a.found = append(a.found, unreadableAt(err.at, err.detail)) }
-
-func unreadableAt(at firedrill.Position, detail string) Finding {
-	f := Finding{Rule: UnreadableConfig, Level: LevelError, At: at, Message: "cannot be read: " + detail}
-	f.identify("")
-	return f
+func (a *audit) unreadable(at firedrill.Position, detail, where string) {
+	a.report(Finding{Rule: UnreadableConfig, Level: LevelError, At: at, Message: "cannot be read: " + detail}, where)
 }
 
-// Unreadable is the finding for a plan that cannot be read.
-func Unreadable(file string, err error) Finding {
-	return unreadableAt(firedrill.Position{File: file, Line: 1, Column: 1}, err.Error())
+// unreadablePlan reports each mistake of a plan at its place.
+func (a *audit) unreadablePlan(p Plan) {
+	mistakes := []error{p.Err}
+	if all, several := p.Err.(interface{ Unwrap() []error }); several {
+		mistakes = all.Unwrap()
+	}
+	for _, m := range mistakes {
+		at, detail := firedrill.Position{File: p.Path, Line: 1, Column: 1}, m.Error()
+		var e *firedrill.Error
+		if errors.As(m, &e) {
+			if place, is := strings.CutPrefix(e.Target, p.Path+":"); is {
+				line, column := 0, 0
+				if n, _ := fmt.Sscanf(place, "%d:%d", &line, &column); n == 2 { // no place is the first line
+					at.Line, at.Column, detail = line, column, e.Detail
+				}
+			}
+		}
+		a.unreadable(at, detail, detail)
+	}
 }
 
 // sharing finds resources that two environments use.
@@ -270,7 +314,7 @@ func (a *audit) sharing() {
 	var things []string
 	for i := range a.units {
 		for _, r := range a.units[i].refs {
-			if r.kind == kindWorker || placeholder(cmp.Or(r.id, r.name)) {
+			if r.kind == kindWorker || r.placeholder() {
 				continue
 			}
 			if len(uses[r.thing()]) == 0 {
@@ -338,7 +382,7 @@ func (a *audit) twins() {
 	for i := range a.units {
 		for _, r := range a.units[i].refs {
 			u := use{&a.units[i], r}
-			if r.kind != kindDatabase || r.preview || u.worker == "" || placeholder(cmp.Or(r.id, r.name)) {
+			if r.kind != kindDatabase || r.preview || u.worker == "" || r.placeholder() {
 				continue
 			}
 			key := u.unit.env + "\x00" + r.thing()

@@ -2,41 +2,53 @@ package isolation
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"firedrill"
 )
 
-// topLevel is the environment of a configuration's top level that no name tells
-// more about.
-const topLevel = "top level"
+// The environments of top levels that no name tells more about.
+const (
+	topLevel = "top level"                   // production, see [place]
+	besides  = "top level beside production" // another environment is production
+)
 
 // production and other words by which people name environments.
 func productionWords() []string { return []string{"production", "prod", "prd", "live"} }
 
 func otherWords() []string {
-	return []string{"staging", "stage", "stg", "development", "develop", "dev", "testing", "test", "tst", "preview", "preprod", "qa", "uat",
-		"ci", "sandbox", "local", "demo", "e2e", "integration", "nonprod", "canary"}
+	return append(suffixWords(), "preview", "sandbox", "ci", "local", "demo", "e2e", "integration", "nonprod")
 }
 
-// wordOf finds the word for an environment in a name: "api-staging" has staging,
-// "pre-prod" is none of production.
+// suffixWords are those that say at the end of a Worker's name where it runs. The
+// others may as well say there what it does: link-preview, site-demo.
+func suffixWords() []string {
+	return []string{"staging", "stage", "stg", "development", "develop", "dev", "testing", "test", "tst", "preprod", "qa", "uat"}
+}
+
+// wordsOf gives the parts of a name, in lower case.
+func wordsOf(name string) []string {
+	return strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+}
+
+// wordOf finds the word for an environment in a name: "eu-staging" has staging.
+// A word that is not production counts before one that is: "pre-prod" and
+// "production-test" are none of production.
 func wordOf(name string) (word string, production bool) {
-	parts := regexp.MustCompile(`[^a-z0-9]+`).Split(strings.ToLower(name), -1)
+	parts := wordsOf(name)
 	for i, p := range parts {
 		switch {
 		case slices.Contains(otherWords(), p):
 			return p, false
-		case slices.Contains(productionWords(), p):
-			if i > 0 && slices.Contains([]string{"pre", "non", "not", "no"}, parts[i-1]) {
-				return parts[i-1] + "-" + p, false
-			}
-			return p, true
+		case !slices.Contains(productionWords(), p):
+		case i > 0 && slices.Contains([]string{"pre", "non", "not", "no"}, parts[i-1]):
+			return parts[i-1] + "-" + p, false
+		case word == "":
+			word, production = p, true
 		}
 	}
-	return "", false
+	return word, production
 }
 
 // Environment is where units belong together.
@@ -48,9 +60,10 @@ type Environment struct {
 }
 
 // place finds the environment of each unit of a configuration: by the key in the
-// file; for the top level by the file's name, its folder, or the Worker's name
-// (`wrangler.staging.toml`, `envs/production/wrangler.toml`, `api-staging`).
-func place(us []unit) []Environment {
+// file; for the top level by the file's name, the Worker's name, or a folder
+// (`wrangler.staging.toml`, `api-staging`, `envs/production/wrangler.toml`).
+// Classes tells what plans say of environments by name.
+func place(us []unit, classes map[string]bool) []Environment {
 	var envs []Environment
 	named := false // a key names production, so the top level is something else
 	for i := range us {
@@ -58,6 +71,9 @@ func place(us []unit) []Environment {
 			continue
 		}
 		_, production := wordOf(us[i].key)
+		if class, told := classes[us[i].key]; told {
+			production = class
+		}
 		named = named || production
 		us[i].env = us[i].key
 		envs = append(envs, Environment{us[i].key, production, "by its name"})
@@ -70,7 +86,7 @@ func place(us []unit) []Environment {
 		switch {
 		case e.Why != "":
 		case named:
-			e = Environment{topLevel, false, "another environment is production by its name"}
+			e = Environment{besides, false, "another environment of the file is production"}
 		default:
 			e = Environment{topLevel, true, "it is what `wrangler deploy` deploys when no environment is named"}
 		}
@@ -83,10 +99,17 @@ func place(us []unit) []Environment {
 // topOf reads the environment of a top level from names around it.
 func topOf(u unit) Environment {
 	base := path.Base(u.file)
-	middle := strings.TrimPrefix(strings.TrimSuffix(base, path.Ext(base)), "wrangler")
-	for _, hint := range []struct{ text, why string }{{middle, "by the name of the file"}, {u.worker, "by the name of the Worker"}, {path.Base(path.Dir(u.file)), "by the name of the folder"}} {
-		if word, production := wordOf(hint.text); word != "" {
-			return Environment{word, production, hint.why}
+	if word, production := wordOf(strings.TrimPrefix(strings.TrimSuffix(base, path.Ext(base)), "wrangler")); word != "" {
+		return Environment{word, production, "by the name of the file"}
+	}
+	if parts := wordsOf(u.worker); len(parts) > 1 && slices.Contains(append(suffixWords(), productionWords()...), parts[len(parts)-1]) {
+		word, production := wordOf(strings.Join(parts[max(0, len(parts)-2):], "-"))
+		return Environment{word, production, "by the name of the Worker"}
+	}
+	folders := strings.Split(path.Dir(u.file), "/")
+	for _, folder := range slices.Backward(folders) { // the nearest says most
+		if word, production := wordOf(folder); word != "" && word == strings.ToLower(folder) {
+			return Environment{word, production, "by the name of the folder"}
 		}
 	}
 	return Environment{}
@@ -115,8 +138,16 @@ func planUnits(p firedrill.Plan) ([]unit, []Environment) {
 			r := e.Resources[k]
 			id, _ := r.Attrs["id"].(string)
 			label, _ := r.Attrs["name"].(string)
+			at, byID := r.Sources["id"]
+			if !byID {
+				at = r.Sources["name"]
+			}
 			if id != "" || label != "" {
-				u.refs = append(u.refs, reference{kind: r.Kind, id: id, name: label, account: account, binding: "resources." + k, at: r.Source})
+				u.refs = append(u.refs, reference{kind: r.Kind, id: id, name: label, account: account, binding: "resources." + k, at: at})
+			}
+			if address, _ := r.Attrs["url"].(string); address != "" {
+				u.answers = append(u.answers, routeOf(address, true, r.Sources["url"]))
+				u.texts = append(u.texts, text{"resources." + k + ".url", address, r.Sources["url"]})
 			}
 		}
 		us = append(us, u)

@@ -39,6 +39,8 @@ func bindings() []binding {
 		{field: []string{"tail_consumers"}, kind: kindWorker, label: "service"},
 		{field: []string{"streaming_tail_consumers"}, kind: kindWorker, label: "service"},
 		{field: []string{"vectorize"}, kind: "vectorize", name: "binding", label: "index_name"},
+		{field: []string{"ai_search"}, kind: "search-instance", name: "binding", label: "instance_name"},
+		{field: []string{"ai_search_namespaces"}, kind: "search-namespace", name: "binding", label: "namespace"},
 		{field: []string{"hyperdrive"}, kind: "hyperdrive", name: "binding", id: "id"},
 		{field: []string{"dispatch_namespaces"}, kind: "dispatch-namespace", name: "binding", label: "namespace"},
 		{field: []string{"mtls_certificates"}, kind: "certificate", name: "binding", id: "certificate_id"},
@@ -63,6 +65,10 @@ func wordFor(kind string) string {
 		return "index"
 	case "hyperdrive":
 		return "Hyperdrive configuration"
+	case "search-instance":
+		return "AI search instance"
+	case "search-namespace":
+		return "AI search namespace"
 	case "dispatch-namespace":
 		return "dispatch namespace"
 	case "vpc-service":
@@ -76,13 +82,16 @@ type reference struct {
 	kind    string
 	id      string // what the platform knows it by; "" where only the name is given
 	name    string // as it stands; unique within an account
+	scope   string // within which the name is unique, besides the account: a bucket's jurisdiction
 	account string // "" where the configuration does not say
-	binding string // the field and the binding's own name
-	worker  string // that holds the binding; "" in a plan
-	minor   bool
-	preview bool // what `wrangler dev` uses
-	blank   bool // the id or the name stands there and is empty
-	at      firedrill.Position
+	// environment is that of a service whose environments share one name.
+	environment string
+	binding     string // the field and the binding's own name
+	worker      string // that holds the binding; "" in a plan
+	minor       bool
+	preview     bool // what `wrangler dev` uses
+	blank       bool // the id or the name stands there and is empty
+	at          firedrill.Position
 }
 
 // is gives what the resource is called in a sentence.

@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"io"
+	"net/url"
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
@@ -11,7 +12,7 @@ import (
 // WriteSARIF writes a report as SARIF 2.1.0, for code hosts that show findings
 // beside the lines they are about. Accepted findings are there, suppressed.
 func WriteSARIF(w io.Writer, r Report, version string) error {
-	run := sarif.NewRun().WithTool(sarif.NewTool().WithDriver(sarif.NewToolComponent().WithName("firedrill").WithVersion(version)))
+	run := sarif.NewRun().WithTool(sarif.NewTool().WithDriver(sarif.NewToolComponent().WithName("firedrill").WithVersion(version))).WithColumnKind("unicodeCodePoints")
 	for _, about := range Rules() {
 		run.AddRule(string(about.Rule)).WithShortDescription(sarif.NewMultiformatMessageString().WithText(about.Text)).
 			WithHelp(sarif.NewMultiformatMessageString().WithText(about.Help)).
@@ -33,7 +34,8 @@ func WriteSARIF(w io.Writer, r Report, version string) error {
 }
 
 func sarifAt(at firedrill.Position) *sarif.Location {
-	physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(at.File))
+	uri := (&url.URL{Path: at.File}).String()
+	physical := sarif.NewPhysicalLocation().WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri))
 	if at.Line > 0 {
 		physical.WithRegion(sarif.NewRegion().WithStartLine(at.Line).WithStartColumn(max(1, at.Column)))
 	}

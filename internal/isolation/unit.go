@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -23,22 +24,9 @@ type unit struct {
 
 	refs    []reference
 	routes  []route
+	answers []route // addresses at which its Workers answer, by a plan
 	texts   []text
 	dropped []dropped
-}
-
-// route is an address at which a Worker answers.
-type route struct {
-	pattern   string // without scheme
-	inherited bool   // from the top level
-	at        firedrill.Position
-}
-
-// host gives the pattern's host, which may begin with a wildcard.
-func (r route) host() string {
-	host, _, _ := strings.Cut(r.pattern, "/")
-	host, _, _ = strings.Cut(host, ":")
-	return strings.ToLower(host)
 }
 
 // text is a value of a variable.
@@ -58,16 +46,32 @@ type dropped struct {
 
 // units reads all environments of a configuration of wrangler.
 func units(file string, root *node) []unit {
-	top := newUnit(file, "", root, nil, root.at)
-	out := []unit{top}
-	env, _ := root.member("env")
-	if env.value == nil || env.value.shape != aTable {
-		return out
+	if root.get("pages_build_output_dir") != nil {
+		return pages(file, root)
 	}
-	for _, m := range env.value.members {
-		if m.value.shape == aTable {
-			out = append(out, newUnit(file, m.key, m.value, root, m.at))
+	out := []unit{newUnit(file, "", root, nil, root.at)}
+	if env := root.get("env"); env != nil {
+		for _, m := range env.members {
+			if m.value.shape == aTable {
+				out = append(out, newUnit(file, m.key, m.value, root, m.at))
+			}
 		}
+	}
+	return out
+}
+
+// pages reads the configuration of a Pages project. It has two environments; one
+// that the file does not name is the top level, and both can be.
+func pages(file string, root *node) []unit {
+	var out []unit
+	for _, key := range []string{"production", "preview"} {
+		m, named := root.get("env").member(key)
+		u := newUnit(file, key, root, nil, root.at)
+		if named {
+			u = newUnit(file, key, m.value, root, m.at)
+		}
+		u.worker, u.routes = "", nil // a project is no Worker, and has its addresses elsewhere
+		out = append(out, u)
 	}
 	return out
 }
@@ -77,7 +81,7 @@ func units(file string, root *node) []unit {
 func newUnit(file, key string, n, top *node, at firedrill.Position) unit {
 	u := unit{file: file, key: key, at: at}
 	u.name(n, top)
-	u.account, _ = inherited(n, top, "account_id")
+	u.account = inherited(n, top, "account_id")
 	for _, b := range bindings() {
 		u.bind(n.get(b.field...), b)
 	}
@@ -91,39 +95,36 @@ func newUnit(file, key string, n, top *node, at firedrill.Position) unit {
 	return u
 }
 
-// inherited gives a text of the environment, or else of the top level.
-func inherited(n, top *node, field string) (string, firedrill.Position) {
-	for _, from := range []*node{n, top} {
-		if v := from.get(field); v != nil && v.shape == aText {
-			return v.text, v.at
-		}
-	}
-	return "", firedrill.Position{}
+// inherited gives a text of the environment, or else of the top level. An empty
+// one does not count.
+func inherited(n, top *node, field string) string {
+	return cmp.Or(n.string(field), top.string(field))
 }
 
 // name finds the Worker's name: an environment's own, or that of the top level
 // with the environment's behind it. Environments of one service, which
 // `legacy_env = false` asks for, share the name.
 func (u *unit) name(n, top *node) {
-	own := n.get("name")
+	whole := cmp.Or(top, n)
+	v := whole.get("legacy_env")
+	u.services = v != nil && v.shape == another && v.text == "false"
 	switch {
-	case own != nil && own.shape == aText:
-		u.worker, u.workerAt = own.text, own.at
-	case top.string("name") != "":
-		u.worker, u.workerAt = top.string("name"), u.at
-		if v := top.get("legacy_env"); v != nil && v.text == "false" {
-			u.services = true
-			return
+	case n.string("name") != "" && (top == nil || !u.services):
+		u.worker, u.workerAt = n.string("name"), n.get("name").at
+	case whole.string("name") != "":
+		u.worker, u.workerAt = whole.string("name"), u.at
+		if !u.services {
+			u.worker += "-" + u.key
 		}
-		u.worker += "-" + u.key
 	}
 }
 
 // bind reads a list of bindings.
 func (u *unit) bind(list *node, b binding) {
 	for _, item := range list.list() {
-		r := reference{kind: b.kind, minor: b.minor, account: u.account, worker: u.worker, binding: strings.Join(b.field, "."), at: item.at}
-		if own := item.string(b.name); b.name != "" && own != "" {
+		r := reference{kind: b.kind, minor: b.minor, scope: item.string("jurisdiction"), environment: item.string("environment"),
+			account: u.account, worker: u.worker, binding: strings.Join(b.field, "."), at: item.at}
+		if own := item.string(b.name); own != "" {
 			r.binding += "." + own
 		}
 		// The place is that of what names the resource.
@@ -131,7 +132,7 @@ func (u *unit) bind(list *node, b binding) {
 			key  string
 			into *string
 		}{{b.label, &r.name}, {b.id, &r.id}} {
-			if v := item.get(k.key); k.key != "" && v != nil && v.shape == aText {
+			if v := item.get(k.key); v != nil && v.shape == aText {
 				*k.into, r.at = v.text, v.at
 				r.blank = r.blank || v.text == ""
 			}
@@ -139,7 +140,7 @@ func (u *unit) bind(list *node, b binding) {
 		if r.id != "" || r.name != "" || r.blank {
 			u.refs = append(u.refs, r)
 		}
-		if v := item.get(b.preview); b.preview != "" && v != nil && v.shape == aText && v.text != "" {
+		if v := item.get(b.preview); item.string(b.preview) != "" {
 			p := r
 			p.preview, p.id, p.name, p.at = true, v.text, "", v.at
 			if b.id == "" {
@@ -147,40 +148,42 @@ func (u *unit) bind(list *node, b binding) {
 			}
 			u.refs = append(u.refs, p)
 		}
-		if out := item.get("outbound"); b.kind == "dispatch-namespace" && out.string("service") != "" {
-			u.refs = append(u.refs, reference{kind: kindWorker, name: out.string("service"), account: u.account, worker: u.worker,
+		if out := item.get("outbound"); out.string("service") != "" {
+			u.refs = append(u.refs, reference{kind: kindWorker, name: out.string("service"), environment: out.string("environment"), account: u.account, worker: u.worker,
 				binding: r.binding + ".outbound", at: out.get("service").at})
 		}
 	}
 }
 
-// route reads `route` and `routes`, each of which is inherited for itself.
+// route reads the routes. Each of the fields is inherited for itself, and wrangler
+// asks for `route` only where there are no `routes`: those of the top level count
+// before the environment's own `route`.
 func (u *unit) route(n, top *node) {
-	for _, field := range []string{"route", "routes"} {
-		v, from := n.get(field), false
-		if v == nil || v.text == "null" {
-			v, from = top.get(field), true
-		}
-		if v == nil {
-			continue
-		}
-		all := []*node{v}
-		if v.shape == aList {
-			all = v.items
-		}
-		for _, r := range all {
-			pattern := r
-			if r.shape == aTable {
-				pattern = r.get("pattern")
-			}
-			if pattern == nil || pattern.shape != aText || pattern.text == "" {
+	for _, field := range []string{"routes", "route"} {
+		for _, from := range []*node{n, top} {
+			v := from.get(field)
+			if v == nil || v.shape == another || v.shape == aText && v.text == "" {
 				continue
 			}
-			text := pattern.text
-			if _, rest, found := strings.Cut(text, "://"); found {
-				text = rest
+			all := []*node{v}
+			if v.shape == aList {
+				all = v.items
 			}
-			u.routes = append(u.routes, route{text, from && top != nil, pattern.at})
+			for _, item := range all {
+				pattern := item
+				if item.shape == aTable {
+					pattern = item.get("pattern")
+				}
+				if pattern == nil || pattern.shape != aText || pattern.text == "" {
+					continue
+				}
+				custom := item.get("custom_domain")
+				r := routeOf(pattern.text, custom != nil && custom.text == "true", pattern.at)
+				r.zone = strings.ToLower(cmp.Or(item.string("zone_name"), item.string("zone_id")))
+				r.inherited = from == top
+				u.routes = append(u.routes, r)
+			}
+			return
 		}
 	}
 }
@@ -242,10 +245,13 @@ func droppables() []droppable {
 			out = append(out, droppable{path: b.field, name: b.name})
 		}
 	}
-	for _, field := range []string{"send_email", "secrets_store_secrets", "ratelimits"} {
+	for _, field := range []string{"secrets_store_secrets", "vpc_networks", "worker_loaders", "flagship", "artifacts"} {
 		out = append(out, droppable{path: []string{field}, name: "binding"})
 	}
-	for _, field := range []string{"ai", "browser", "images", "version_metadata", "containers"} {
+	for _, field := range []string{"send_email", "ratelimits"} {
+		out = append(out, droppable{path: []string{field}, name: "name"})
+	}
+	for _, field := range []string{"ai", "browser", "images", "stream", "media", "version_metadata", "containers", "secrets", "unsafe"} {
 		out = append(out, droppable{path: []string{field}})
 	}
 	return out

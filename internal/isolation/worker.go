@@ -8,35 +8,39 @@ import (
 // workers finds Workers that two environments deploy, and calls from one
 // environment to a Worker of another.
 func (a *audit) workers() {
-	owners := map[string][]*unit{}
 	for i := range a.units {
 		u := &a.units[i]
-		if u.worker == "" {
-			continue
-		}
-		for _, o := range owners[u.worker] {
-			if a.apart(u.env, o.env) && !(u.services && o.services) && !(u.services && o.key == "") && !(u.account != "" && o.account != "" && u.account != o.account) {
+		for j := range i {
+			if o := &a.units[j]; a.apart(u.env, o.env) && replaces(u, o) {
 				a.sameName(u, o)
 				break
 			}
 		}
-		owners[u.worker] = append(owners[u.worker], u)
-	}
-	users := map[string][]use{}
-	for i := range a.units {
-		for _, r := range a.units[i].refs {
-			if r.kind == kindWorker {
-				users[r.name] = append(users[r.name], use{&a.units[i], r})
-			}
-		}
-	}
-	for i := range a.units {
-		for _, r := range a.units[i].refs {
+		for _, r := range u.refs {
 			if r.kind == kindWorker && r.name != "" {
-				a.call(use{&a.units[i], r}, owners[r.name], users[r.name])
+				a.call(use{u, r})
 			}
 		}
 	}
+}
+
+// elsewhere tells whether two accounts are known to differ.
+func elsewhere(x, y string) bool { return x != "" && y != "" && x != y }
+
+// replaces tells whether deploying one unit replaces the Worker of another.
+// Environments of one service have the name in common and nothing else.
+func replaces(u, o *unit) bool {
+	return u.worker != "" && u.worker == o.worker && !elsewhere(u.account, o.account) && !(u.services && o.services && u.key != o.key)
+}
+
+// deploys tells whether a unit is what a reference to a Worker leads to. A service
+// is reached in the environment that the reference names, or else in production,
+// which is its top level.
+func (u *unit) deploys(r reference) bool {
+	if u.worker != r.name || elsewhere(u.account, r.account) {
+		return false
+	}
+	return !u.services || u.key == r.environment || u.key == "" && r.environment == "production"
 }
 
 // sameName reports at the one that is not production.
@@ -48,39 +52,49 @@ func (a *audit) sameName(u, o *unit) {
 		Message: fmt.Sprintf("deploying %s replaces Worker %s of %s", a.title(u.env), u.worker, a.title(o.env)), Related: []Related{{o.workerAt, a.title(o.env) + " deploys it from here"}}}, "name")
 }
 
-// call looks at one reference to a Worker. Its owner is the environment that
-// deploys it. Where none does, it is whoever else uses it, production first.
-func (a *audit) call(u use, owners []*unit, users []use) {
+// call looks at one reference to a Worker, which belongs to the environment that
+// deploys it. Where none does, it is production's if production uses it.
+func (a *audit) call(u use) {
 	env := u.unit.env
-	f := Finding{Rule: ForeignWorker, At: u.at, Environment: env, Worker: u.worker, Kind: kindWorker, Resource: u.name}
-	for _, o := range owners {
-		if o.env == env || !a.apart(env, o.env) {
+	f := Finding{Rule: ForeignWorker, At: u.at, Environment: env, Worker: u.worker, Kind: kindWorker, Resource: u.name,
+		Message: fmt.Sprintf("%s of %s leads to Worker %s, which ", fieldOf(u.binding), a.title(env), u.name)}
+	var owner *unit
+	for i := range a.units {
+		o := &a.units[i]
+		switch {
+		case !o.deploys(u.reference):
+		case !a.apart(env, o.env):
 			return
+		case owner == nil:
+			owner = o
 		}
 	}
-	for _, o := range owners {
-		if a.envs[env].Production && !a.envs[o.env].Production {
-			f.Level = LevelError
-		} else {
-			f.Level = a.level(env, o.env)
-		}
-		f.Message = fmt.Sprintf("%s of %s leads to Worker %s, which belongs to %s", fieldOf(u.binding), a.title(env), u.name, a.title(o.env))
-		f.Related = []Related{{o.workerAt, a.title(o.env) + " deploys it from here"}}
-		a.report(f, u.binding)
+	switch o := a.productionUse(u); {
+	case owner != nil:
+		f.Level = a.level(env, owner.env)
+		f.Message += "belongs to " + a.title(owner.env)
+		f.Related = []Related{{owner.workerAt, a.title(owner.env) + " deploys it from here"}}
+	case o != nil && !a.envs[env].Production:
+		f.Level = LevelError
+		f.Message += a.title(o.unit.env) + " uses, too"
+		f.Related = []Related{{o.at, a.title(o.unit.env) + " uses it here"}}
+	default:
 		return
 	}
-	if a.envs[env].Production {
-		return
-	}
-	for _, o := range users {
-		if a.envs[o.unit.env].Production && !differ(u.reference, o.reference) {
-			f.Level = LevelError
-			f.Message = fmt.Sprintf("%s of %s leads to Worker %s, which %s uses, too", fieldOf(u.binding), a.title(env), u.name, a.title(o.unit.env))
-			f.Related = []Related{{o.at, a.title(o.unit.env) + " uses it here"}}
-			a.report(f, u.binding)
-			return
+	a.report(f, u.binding)
+}
+
+// productionUse finds a reference of production to the same Worker; nil if there
+// is none.
+func (a *audit) productionUse(u use) *use {
+	for i := range a.units {
+		for _, r := range a.units[i].refs {
+			if a.envs[a.units[i].env].Production && r.kind == kindWorker && r.name == u.name && r.environment == u.environment && !elsewhere(r.account, u.account) {
+				return &use{&a.units[i], r}
+			}
 		}
 	}
+	return nil
 }
 
 // fieldOf names a binding in a sentence.

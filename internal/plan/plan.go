@@ -162,7 +162,11 @@ func (b *builder) resources(n *node, env *firedrill.Environment) {
 			continue
 		}
 		attrs := asValues(b.typed(without(r.value, "kind"), spec.Attrs, "resource "+r.key))
-		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs, Source: r.pos}
+		sources := map[string]firedrill.Position{}
+		for _, attr := range r.value.pairs {
+			sources[attr.key] = attr.value.pos
+		}
+		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs, Sources: sources}
 		b.unique(r, kindName, attrs, seen)
 		if spec.Provider != env.Provider && env.Class != firedrill.ClassProduction {
 			b.fail(r.pos, fmt.Sprintf("resource %s is of %s, and the environment has no section %q", r.key, spec.Provider, spec.Provider), "")
