@@ -69,8 +69,8 @@ func (a *audit) addresses() {
 				how = "claims with " + c.pattern
 			}
 			a.report(Finding{Rule: SharedRoute, Level: a.level(c.unit.env, o.unit.env), At: c.at, Environment: c.unit.env, Worker: c.unit.worker, Kind: kindRoute, Resource: c.pattern,
-				Message: fmt.Sprintf("%s %s the address %s of %s", a.title(c.unit.env), how, o.pattern, a.title(o.unit.env)),
-				Related: []Related{{o.at, a.title(o.unit.env) + " has it here"}}}, "routes."+c.pattern)
+				Message: fmt.Sprintf("%s %s the address %s of %s", title(c.unit.env), how, o.pattern, title(o.unit.env)),
+				Related: []Related{{o.at, title(o.unit.env) + " has it here"}}}, "routes."+c.pattern)
 			break
 		}
 	}
@@ -93,7 +93,7 @@ func (a *audit) inheritedRoutes(u *unit) {
 	}
 	all := strings.Join(patterns, ", ")
 	a.report(Finding{Rule: InheritedRoute, Level: a.level(u.env, top.env), At: u.at, Environment: u.env, Worker: u.worker, Kind: kindRoute, Resource: all,
-		Message: fmt.Sprintf("%s inherits %s of %s: deploying it takes the address over", a.title(u.env), all, a.title(top.env)), Related: related}, "routes")
+		Message: fmt.Sprintf("%s inherits %s of %s: deploying it takes the address over", title(u.env), all, title(top.env)), Related: related}, "routes")
 }
 
 // topOf gives the top level of a unit's configuration.

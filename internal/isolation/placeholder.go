@@ -11,7 +11,7 @@ func (r reference) placeholder() bool {
 	if r.id != "" {
 		return regexp.MustCompile(`(?i)^([x-]+|[0-]+|\.+|[?]+|<.*>|\{+.*\}+|\$.*|\[.*\]|.*\byour\b.*|.*[-_ ](id|name)[-_ ]here|.*\b(todo|fixme|tbd|changeme|placeholder|dummy)\b.*|(replace|change|fill|insert|add|put|paste)[-_ ].*|none|null|undefined|n/a|(database|namespace|kv|preview|hyperdrive)[-_]id|xxx.*)$`).MatchString(r.id)
 	}
-	return r.blank || regexp.MustCompile(`(?i)^(x{3,}|\.+|[?]+|<.*>|\{+.*\}+|\$.*|\[.*\]|todo|fixme|tbd|changeme|placeholder|replace[-_]?me|your-[a-z0-9-]*(bucket|queue|index|worker|service)(-name)?)$`).MatchString(r.name)
+	return r.blank || regexp.MustCompile(`^(?:(?i:x{3,}|\.+|[?]+|<.*>|\{+.*\}+|\$.*|\[.*\]|replace[-_]?me|your-[a-z0-9-]*(?:bucket|queue|index|worker|service)(?:-name)?)|TODO|FIXME|TBD|CHANGEME|PLACEHOLDER)$`).MatchString(r.name)
 }
 
 // given is what stands where the resource is named.
@@ -30,7 +30,7 @@ func (a *audit) placeholders() {
 				continue
 			}
 			a.report(Finding{Rule: PlaceholderID, Level: LevelWarning, At: r.at, Environment: u.env, Worker: u.worker, Kind: r.kind, Resource: r.given(),
-				Message: fmt.Sprintf("%s of %s is %q, which is a placeholder", r.binding, a.title(u.env), r.given())}, r.binding)
+				Message: fmt.Sprintf("%s of %s is %q, which is a placeholder", r.binding, title(u.env), r.given())}, r.binding)
 		}
 	}
 }

@@ -51,12 +51,12 @@ func (a *audit) variables() {
 				continue
 			}
 			f := Finding{Rule: ForeignValue, Level: LevelError, At: t.at, Environment: u.env, Worker: u.worker, Kind: "variable", Resource: t.name,
-				Message: fmt.Sprintf("%s of %s leads to %s", t.name, a.title(u.env), o.what)}
+				Message: fmt.Sprintf("%s of %s leads to %s", t.name, title(u.env), o.what)}
 			if o.env == "" {
 				f.Level = LevelWarning // by its name is a guess
 			} else {
-				f.Message += ", which belongs to " + a.title(o.env)
-				f.Related = []Related{{o.at, a.title(o.env) + " has it here"}}
+				f.Message += ", which belongs to " + title(o.env)
+				f.Related = []Related{{o.at, title(o.env) + " has it here"}}
 			}
 			a.report(f, t.name)
 		}

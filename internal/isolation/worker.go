@@ -49,7 +49,7 @@ func (a *audit) sameName(u, o *unit) {
 		u, o = o, u
 	}
 	a.report(Finding{Rule: SharedName, Level: a.level(u.env, o.env), At: u.workerAt, Environment: u.env, Worker: u.worker, Kind: kindWorker, Resource: u.worker,
-		Message: fmt.Sprintf("deploying %s replaces Worker %s of %s", a.title(u.env), u.worker, a.title(o.env)), Related: []Related{{o.workerAt, a.title(o.env) + " deploys it from here"}}}, "name")
+		Message: fmt.Sprintf("deploying %s replaces Worker %s of %s", title(u.env), u.worker, title(o.env)), Related: []Related{{o.workerAt, title(o.env) + " deploys it from here"}}}, "name")
 }
 
 // call looks at one reference to a Worker, which belongs to the environment that
@@ -57,7 +57,7 @@ func (a *audit) sameName(u, o *unit) {
 func (a *audit) call(u use) {
 	env := u.unit.env
 	f := Finding{Rule: ForeignWorker, At: u.at, Environment: env, Worker: u.worker, Kind: kindWorker, Resource: u.name,
-		Message: fmt.Sprintf("%s of %s leads to Worker %s, which ", fieldOf(u.binding), a.title(env), u.name)}
+		Message: fmt.Sprintf("%s of %s leads to Worker %s, which ", fieldOf(u.binding), title(env), u.name)}
 	var owner *unit
 	for i := range a.units {
 		o := &a.units[i]
@@ -72,12 +72,12 @@ func (a *audit) call(u use) {
 	switch o := a.productionUse(u); {
 	case owner != nil:
 		f.Level = a.level(env, owner.env)
-		f.Message += "belongs to " + a.title(owner.env)
-		f.Related = []Related{{owner.workerAt, a.title(owner.env) + " deploys it from here"}}
+		f.Message += "belongs to " + title(owner.env)
+		f.Related = []Related{{owner.workerAt, title(owner.env) + " deploys it from here"}}
 	case o != nil && !a.envs[env].Production:
 		f.Level = LevelError
-		f.Message += a.title(o.unit.env) + " uses, too"
-		f.Related = []Related{{o.at, a.title(o.unit.env) + " uses it here"}}
+		f.Message += title(o.unit.env) + " uses, too"
+		f.Related = []Related{{o.at, title(o.unit.env) + " uses it here"}}
 	default:
 		return
 	}
