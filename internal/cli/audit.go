@@ -206,9 +206,9 @@ type auditDocument struct {
 func (a *app) printAudit(r isolation.Report, o auditOptions, expired, unused []isolation.Acceptance) (err error) {
 	out, page := a.Stdout, a.out
 	if o.output != "" {
-		f, err := os.OpenFile(o.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644) //nolint:gosec // a report, for others to read
-		if err != nil {
-			return &firedrill.Error{Op: "write the report", Kind: firedrill.KindStorage, Target: o.output, Err: err}
+		f, cause := os.OpenFile(o.output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644) //nolint:gosec // a report, for others to read
+		if cause != nil {
+			return &firedrill.Error{Op: "write the report", Kind: firedrill.KindStorage, Target: o.output, Err: cause}
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
 		out, page = f, term.NewPage(f, func(string) string { return "" })
@@ -222,17 +222,11 @@ func (a *app) printAudit(r isolation.Report, o auditOptions, expired, unused []i
 	case "sarif":
 		return isolation.WriteSARIF(out, r, version())
 	}
-	auditText(page, r)
-	for _, e := range expired {
-		page.Line(term.Plain, "baseline", fmt.Sprintf("%s (%s) was accepted until %s", e.Fingerprint, e.Rule, e.Expires))
-	}
-	for _, u := range unused {
-		page.Line(term.Plain, "baseline", fmt.Sprintf("%s (%s) matches nothing any more; take it out", u.Fingerprint, u.Rule))
-	}
+	auditText(page, r, expired, unused)
 	return nil
 }
 
-func auditText(page *term.Page, r isolation.Report) {
+func auditText(page *term.Page, r isolation.Report, expired, unused []isolation.Acceptance) {
 	count := map[isolation.Level]int64{}
 	accepted := int64(0)
 	help := map[isolation.Rule]string{}
@@ -249,16 +243,22 @@ func auditText(page *term.Page, r isolation.Report) {
 		if f.Level == isolation.LevelError {
 			style = term.Bad
 		}
-		page.Line(style, string(f.Level), f.At.String()+"  "+string(f.Rule))
+		page.Line(style, string(f.Level), f.At.String()+" "+string(f.Rule))
 		page.Line(term.Plain, "", f.Message)
 		for _, o := range f.Related {
-			page.Line(term.Plain, "", o.At.String()+"  "+o.Message)
+			page.Line(term.Plain, "", o.At.String()+" "+o.Message)
 		}
 		if f.Level != isolation.LevelNote {
 			page.Line(term.Plain, "", help[f.Rule])
 		}
 	}
-	if len(r.Findings) > 0 {
+	for _, e := range expired {
+		page.Line(term.Plain, "baseline", fmt.Sprintf("%s (%s) was accepted until %s", e.Fingerprint, e.Rule, e.Expires))
+	}
+	for _, u := range unused {
+		page.Line(term.Plain, "baseline", fmt.Sprintf("%s (%s) matches nothing any more; take it out", u.Fingerprint, u.Rule))
+	}
+	if len(r.Findings) > int(accepted) || len(expired)+len(unused) > 0 {
 		page.Blank()
 	}
 	for _, e := range r.Environments {

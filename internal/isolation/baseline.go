@@ -3,7 +3,10 @@ package isolation
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"firedrill"
@@ -38,16 +41,27 @@ func ParseBaseline(file string, data []byte) (Baseline, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&b); err != nil {
+	err := dec.Decode(&b)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something stands behind the document")
+		}
+	}
+	if err != nil {
 		return refuse(err.Error(), `a baseline is {"format": 1, "accepted": [{"fingerprint": …, "rule": …, "reason": …, "expires": "2006-01-02"}]}`)
 	}
 	if b.Format != BaselineFormat {
 		return refuse(fmt.Sprintf("has format %d", b.Format), fmt.Sprintf("this firedrill reads format %d", BaselineFormat))
 	}
+	seen := map[string]bool{}
 	for _, a := range b.Accepted {
-		if a.Fingerprint == "" || a.Reason == "" {
+		if a.Fingerprint == "" || strings.TrimSpace(a.Reason) == "" {
 			return refuse(fmt.Sprintf("the entry %q has no fingerprint or no reason", a.Fingerprint), "say why it is accepted")
 		}
+		if seen[a.Fingerprint] {
+			return refuse(fmt.Sprintf("the entry %s stands there twice", a.Fingerprint), "keep one of them")
+		}
+		seen[a.Fingerprint] = true
 		if _, err := time.Parse(time.DateOnly, a.Expires); err != nil {
 			return refuse(fmt.Sprintf("the entry %s expires on %q, which is no day", a.Fingerprint, a.Expires), "give the last day as 2006-01-02")
 		}

@@ -57,9 +57,9 @@ func Rules() []About {
 		{ForeignValue, "a variable leads to what belongs to production", LevelError, "give the environment a value of its own"},
 		{PreviewOnLive, "`wrangler dev` works on what is in production", LevelError, "give the preview a resource of its own"},
 		{PlaceholderID, "an id is none", LevelWarning, "write the resource's id, or take the binding out"},
-		{DroppedBinding, "the top level has bindings that an environment does not inherit", LevelWarning, "repeat them in the environment; bindings and variables are never inherited"},
+		{DroppedBinding, "the top level has bindings that an environment does not inherit", LevelWarning, "repeat them in the environment"},
 		{Twins, "two Workers of one environment use one database", LevelNote, "know that a restore of the database concerns both"},
-		{UnreadableConfig, "a configuration cannot be read", LevelError, "repair the file: wrangler cannot read it either"},
+		{UnreadableConfig, "a configuration or a plan cannot be read", LevelError, "repair the file"},
 	}
 }
 
