@@ -145,3 +145,36 @@ func TestEveryRuleIsPlanted(t *testing.T) {
 		t.Errorf("planted without being rules: %v", planted)
 	}
 }
+
+// TestLevels: what concerns production is an error, what concerns two others a
+// warning, and so is a guess.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	for archive, want := range map[string][]isolation.Level{
+		"d1-same-id":                       {isolation.LevelError},
+		"two-that-are-not-production":      {isolation.LevelWarning},
+		"production-calls-staging":         {isolation.LevelError},
+		"vars-url":                         {isolation.LevelError},
+		"vars-production-by-name":          {isolation.LevelWarning},
+		"placeholders-in-environments":     {isolation.LevelWarning, isolation.LevelWarning},
+		"dropped-toml":                     {isolation.LevelWarning, isolation.LevelWarning},
+		"dropped-name":                     {isolation.LevelNote},
+		"dropped-half-of-the-queues":       {isolation.LevelNote},
+		"twins":                            {isolation.LevelNote},
+		"top-level-replaces-production":    {isolation.LevelError},
+		"broken-toml":                      {isolation.LevelError},
+		"preview-of-staging-on-production": {isolation.LevelError},
+	} {
+		a, err := txtar.ParseFile("testdata/leaks/" + archive + ".txtar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []isolation.Level
+		for _, f := range audit(t, a).Findings {
+			got = append(got, f.Level)
+		}
+		if !slices.Equal(want, got) {
+			t.Errorf("%s: %v, want %v", archive, got, want)
+		}
+	}
+}

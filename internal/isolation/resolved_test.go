@@ -36,6 +36,9 @@ func TestEnvironmentsAreWhatWranglerMakesOfThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == file })
+		if i < 0 {
+			t.Fatalf("%s is not in the corpus: the record is of another one", name)
+		}
 		root, wrong := parse(path.Base(file), a.Files[i].Data)
 		if (wrong != nil) != (environments == nil) {
 			t.Errorf("%s: read %v, wrangler read %v", name, wrong, environments)
