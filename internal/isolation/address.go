@@ -77,7 +77,8 @@ func (a *audit) addresses() {
 }
 
 // inheritedRoutes reports the routes that a unit has from a top level of another
-// environment, at the environment, where they are to be replaced.
+// environment: where they are to be replaced, or at the top level if it is
+// production that inherits them.
 func (a *audit) inheritedRoutes(u *unit) {
 	var patterns []string
 	var related []Related
@@ -92,8 +93,14 @@ func (a *audit) inheritedRoutes(u *unit) {
 		return
 	}
 	all := strings.Join(patterns, ", ")
-	a.report(Finding{Rule: InheritedRoute, Level: a.level(u.env, top.env), At: u.at, Environment: u.env, Worker: u.worker, Kind: kindRoute, Resource: all,
-		Message: fmt.Sprintf("%s inherits %s of %s: deploying it takes the address over", title(u.env), all, title(top.env)), Related: related}, "routes")
+	f := Finding{Rule: InheritedRoute, Level: a.level(u.env, top.env), At: u.at, Environment: u.env, Worker: u.worker, Kind: kindRoute, Resource: all,
+		Message: fmt.Sprintf("%s inherits %s of %s: deploying it takes the address over", title(u.env), all, title(top.env)), Related: related}
+	if a.envs[u.env].Production {
+		f.At, f.Environment, f.Worker = related[0].At, top.env, top.worker
+		f.Message = fmt.Sprintf("%s has %s, which %s inherits: `wrangler deploy` without an environment takes the address over", title(top.env), all, title(u.env))
+		f.Related = []Related{{u.at, title(u.env) + " inherits it here"}}
+	}
+	a.report(f, "routes")
 }
 
 // topOf gives the top level of a unit's configuration.

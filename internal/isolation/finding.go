@@ -53,7 +53,7 @@ func Rules() []About {
 		{ForeignWorker, "an environment calls a Worker of another one, or keeps its objects there", LevelError, "name the environment's own Worker"},
 		{SharedName, "two environments deploy one Worker", LevelError, "give the environment a name of its own, or none: wrangler then appends the environment's"},
 		{SharedRoute, "two environments claim one address", LevelError, "give each environment addresses of its own"},
-		{InheritedRoute, "an environment inherits the routes of the top level", LevelError, "set routes in the environment; [] for none"},
+		{InheritedRoute, "an environment inherits the routes of the top level", LevelError, "set routes in each environment, [] for none, and none at the top level"},
 		{ForeignValue, "a variable leads to what belongs to production", LevelError, "give the environment a value of its own"},
 		{PreviewOnLive, "`wrangler dev` works on what is in production", LevelError, "give the preview a resource of its own"},
 		{PlaceholderID, "an id is none", LevelWarning, "write the resource's id, or take the binding out"},
