@@ -33,6 +33,7 @@ func rules() []rule {
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
 		{pkg: "internal/isolation", may: []string{vocabulary}, pure: true, why: "which resource belongs to which environment follows from the configurations alone"},
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
+		{pkg: "internal/runbook", may: []string{vocabulary}, pure: true, why: "a runbook follows from the plan alone"},
 		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},
 
 		{pkg: "internal/action", may: []string{vocabulary}, why: "the registry knows no provider"},

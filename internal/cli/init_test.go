@@ -97,7 +97,9 @@ func TestInitOfTheExampleCanBePlanned(t *testing.T) {
 			t.Fatalf("status %d: %s", status, stderr)
 		}
 		status, out, stderr := inFolder(t, dir, "plan", "d1-pitr", "worker-rollback", "kv-restore", "--json")
-		var doc struct{ Drills []struct{ Environment string } }
+		var doc struct {
+			Drills []struct{ Environment string }
+		}
 		if err := json.Unmarshal([]byte(out), &doc); err != nil || status != 0 || len(doc.Drills) != 3 || doc.Drills[0].Environment != env {
 			t.Errorf("as %q: status %d: %s%s, %v", as, status, out, stderr, err)
 		}
