@@ -123,7 +123,7 @@ func TestTheRunbookOfADatabase(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond) // the point is given in whole seconds
 	point := time.Now().UTC().Truncate(time.Second)
 	time.Sleep(1100 * time.Millisecond)
-	r.must("", []string{"d1", "execute", "foundation-primary", "--remote", "--yes", "--command", "UPDATE tenants SET name = 'CORRUPTED'"})
+	r.must("", []string{"d1", "execute", "foundation-primary", "--remote", "--yes", "--command", "UPDATE tenants SET name = 'CORRUPTED ' || id"})
 	damaged := tenants()
 	if damaged == want {
 		t.Fatal("the damage does not show")

@@ -266,7 +266,7 @@ func ended(ctx context.Context, s *station, run journal.Run) (journal.Run, error
 // unfinished. A command that has to do with it says it better by itself.
 func (a *app) remind(c *cobra.Command) (err error) {
 	name := strings.TrimPrefix(c.CommandPath(), "firedrill ")
-	if slices.Contains([]string{"", "firedrill", "resume", "abort", "status", "version", "completion", "__complete", "__completeNoDesc"}, name) {
+	if slices.Contains([]string{"", "firedrill", "resume", "abort", "status", "init", "doctor", "runbook", "version", "completion", "__complete", "__completeNoDesc"}, name) {
 		return nil
 	}
 	dir, err := a.homeDir()

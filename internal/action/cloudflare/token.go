@@ -2,8 +2,6 @@ package cloudflare
 
 import (
 	"context"
-	"net/http"
-	"slices"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -26,31 +24,14 @@ func (p *pack) verifyToken() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			ask := func(path string) (string, error) {
-				req := Request{Op: name, Target: "API token", Method: http.MethodGet, Path: path, Notify: notify(call)}
-				resp, err := c.Do(ctx, req)
-				if err != nil {
-					return "", err
-				}
-				var out struct {
-					Status string `json:"status"`
-				}
-				return out.Status, resp.Decode(req, &out)
-			}
-			status, err := ask("/user/tokens/verify")
-			// A token of the account is refused there, and known here.
-			if err != nil && slices.Contains([]firedrill.Kind{firedrill.KindDenied, firedrill.KindInvalid}, firedrill.KindOf(err)) {
-				if s, err2 := ask(c.AccountPath("tokens", "verify")); err2 == nil {
-					status, err = s, nil
-				}
-			}
+			s, err := c.Standing(ctx, name, notify(call))
 			if err != nil {
 				return res, err
 			}
-			if status != "active" {
-				return res, &firedrill.Error{Op: name, Kind: firedrill.KindDenied, Target: "API token", Detail: "its status is " + status, Remedy: "make a new token, or enable this one"}
+			if s.Status != "active" {
+				return res, &firedrill.Error{Op: name, Kind: firedrill.KindDenied, Target: "API token", Detail: "its status is " + s.Status, Remedy: "make a new token, or enable this one"}
 			}
-			res.Out = verifyOut{status, c.API()}
+			res.Out = verifyOut{s.Status, c.API()}
 			res.Summary = "token is active"
 			return res, nil
 		})
