@@ -13,8 +13,9 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor", Short: "Check this machine, the plan, the token, the API and what the plan names; changes nothing",
+	live, front := false, ""
+	c := &cobra.Command{
+		Use: "doctor [--live]", Short: "Check this machine, the plan, the token, the API and what the plan names",
 		Long: `Doctor looks whether drills can run: workerd and npm, disk, clock and state folder
 of this machine; the plan; and for each environment the token, the API, its quota, and
 whether the resources of the plan exist. It only reads.
@@ -24,8 +25,11 @@ Exit status: 0 no problem, 1 a problem, 6 something could not be looked at.`,
 		Example: `  firedrill doctor
   firedrill doctor --env staging --json`,
 		Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), live, front) },
 	}
+	c.Flags().BoolVar(&live, "live", false, "prove the actions on scratch resources of the account")
+	c.Flags().StringVar(&front, "front", "", "with --live on a sandbox: `URL` of its Workers")
+	return c
 }
 
 // health is how something was found.
@@ -91,7 +95,7 @@ func failed(name string, err error) check {
 	return c
 }
 
-func (a *app) doctor(ctx context.Context) error {
+func (a *app) doctor(ctx context.Context, live bool, front string) error {
 	x := &examination{a: a}
 	a.examineMachine(ctx, x)
 	p, _, err := a.loadPlan()
@@ -105,6 +109,11 @@ func (a *app) doctor(ctx context.Context) error {
 			x.add(check{Name: "plan", Status: healthWarning, Detail: w, Remedy: "add probes: docs/formats/plan.md"})
 		}
 		a.examineEnvironments(ctx, p, x)
+	}
+	if live {
+		if err := a.proveLive(ctx, front, x); err != nil {
+			return err
+		}
 	}
 	return a.concludeExamination(x)
 }

@@ -20,12 +20,14 @@ type patient struct {
 	t     *testing.T
 	dir   string
 	cloud *sandboxtest.Cloud
+	// database is the id of what the plan calls primary.
+	database string
 }
 
 func newPatient(t *testing.T) *patient {
 	t.Helper()
 	p := &patient{t: t, dir: t.TempDir(), cloud: sandboxtest.Start(t)}
-	p.cloud.Database("shop")
+	p.database = p.cloud.Database("shop")
 	p.cloud.KV("cache")
 	p.cloud.Deploy("door", `export default { fetch() { return new Response("ok") } }`, nil, nil)
 	p.token(p.cloud.Token())
@@ -54,11 +56,13 @@ environments:
     resources:
       primary: {kind: d1, name: %s}
       cache: {kind: kv, name: cache}
-      door: {kind: worker, name: door, url: "http://door.localhost:1", probes: [{path: /}]}
+      door: {kind: worker, name: door, url: "http://door.localhost:%s", probes: [{path: /, contains: ok}]}
   production:
     class: production
     resources: {primary: {kind: d1, id: 34bce593-9df9-4acf-ac40-c8d93a7c7244}}
-`, api, p.cloud.Account, filepath.Join(p.dir, "token"), database)
+drills:
+  d1-pitr: {on: staging, use: d1-pitr, with: {database: primary}, unattended: true}
+`, api, p.cloud.Account, filepath.Join(p.dir, "token"), database, p.cloud.Front[strings.LastIndex(p.cloud.Front, ":")+1:])
 	if err := os.WriteFile(filepath.Join(p.dir, planName), []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func (a *app) tellInit(p *firedrill.Plan, report isolation.Report, text []byte) 
 	if counted > 0 {
 		a.out.Line(term.Warn, "isolation", term.Plural(counted, "finding")+" that a drill must not meet; they stand at the head of the plan: firedrill audit isolation")
 	}
-	if n := strings.Count(string(text), "fill in"); n > 0 {
+	if n := strings.Count(strings.ToLower(string(text)), "fill in"); n > 0 {
 		a.out.Line(term.Plain, "to fill in", fmt.Sprintf("what the comments say; search for %q in %s", "fill in", p.File))
 	}
 	a.out.Line(term.Plain, "next", "firedrill validate · firedrill doctor · firedrill plan "+first(firstOf(d.Drills), "DRILL").(string))

@@ -96,7 +96,7 @@ func (a *app) backupTest(ctx context.Context, ref string, o testOptions) (err er
 	live := a.live()
 	defer live.Close()
 	t := &restoreTest{a: a, site: site, live: live, b: chosen.Backup}
-	if err := t.clearUp(ctx); err != nil {
+	if err := a.clearUp(ctx, site.client); err != nil {
 		return err
 	}
 	m := chosen.Manifest
@@ -174,7 +174,7 @@ func (t *restoreTest) run(ctx context.Context, out *tested) (err error) {
 		tell("deleting " + out.Scratch)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
-		gone := t.remove(ctx, note)
+		gone := t.a.removeScratch(ctx, t.site.client, note)
 		out.Removed = gone == nil
 		err = errors.Join(err, gone)
 	}()
@@ -213,35 +213,21 @@ func (t *restoreTest) run(ctx context.Context, out *tested) (err error) {
 	return nil
 }
 
-// remove deletes a scratch resource and forgets it.
-func (t *restoreTest) remove(ctx context.Context, n scratchNote) error {
-	var err error
-	if n.Kind == backup.KindD1 {
-		err = t.site.client.DeleteD1Scratch(ctx, testOp, n.Name, nil)
-	} else {
-		err = t.site.client.DeleteKVScratch(ctx, testOp, n.Name, nil)
-	}
-	if err != nil {
-		return &firedrill.Error{Op: testOp, Kind: firedrill.KindOf(err), Target: kindName(n.Kind) + " " + n.Name, Detail: "was made for a restore test and could not be deleted", Err: err, Remedy: n.repair()}
-	}
-	return t.a.forgetScratch(n)
-}
-
-// clearUp deletes what earlier tests, which were killed, have left in this account.
-func (t *restoreTest) clearUp(ctx context.Context) error {
-	notes, err := t.a.scratchNotes()
+// clearUp deletes what earlier tests of backups and of actions, which were killed, have left in this account.
+func (a *app) clearUp(ctx context.Context, client *cloudflare.Client) error {
+	notes, err := a.scratchNotes()
 	if err != nil {
 		return err
 	}
 	for _, n := range notes {
-		if n.API != t.site.client.API() || n.Account != t.site.client.Account() {
+		if n.API != client.API() || n.Account != client.Account() {
 			continue
 		}
-		if err := t.remove(ctx, n); err != nil {
-			t.a.complain(err) // the test itself can go on
+		if err := a.removeScratch(ctx, client, n); err != nil {
+			a.complain(err) // the test itself can go on
 			continue
 		}
-		t.a.err.Line(term.Plain, "cleared up", fmt.Sprintf("%s %s, left by a restore test that was cut off", kindName(n.Kind), n.Name))
+		a.err.Line(term.Plain, "cleared up", fmt.Sprintf("%s %s, left by a test that was cut off", kindName(n.Kind), n.Name))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -116,7 +115,9 @@ func (a *app) describe(s *station, records []firedrill.Record) (firedrill.Result
 		return r, &firedrill.Error{Op: "read the run", Kind: firedrill.KindCorrupt, Err: err}
 	}
 	started, _ := records[0].Body.(firedrill.RunStarted)
-	r.Platform = platform(started.Program.Environment)
+	if r.Platform, err = a.platform(s.home.Dir(), started.Program.Environment, records); err != nil {
+		return r, err
+	}
 	r.Evidence = s.home.RunPath(r.Run)
 	return r, nil
 }
@@ -127,22 +128,6 @@ func document(runs ...firedrill.Result) firedrill.Document {
 		runs = []firedrill.Result{}
 	}
 	return firedrill.Document{SchemaVersion: firedrill.ResultSchema, Runs: runs}
-}
-
-// platform says what was drilled. What a sandbox does is tested with every
-// build; a real account is proven only by looking at it.
-func platform(e firedrill.Environment) firedrill.Platform {
-	api, _ := e.Settings["api"].(string)
-	u, err := url.Parse(api)
-	switch {
-	case api == "":
-		return firedrill.Platform{API: e.Provider}
-	case err == nil && e.Class == firedrill.ClassSandbox:
-		return firedrill.Platform{API: "sandbox", Proven: true}
-	case err == nil:
-		return firedrill.Platform{API: u.Host}
-	}
-	return firedrill.Platform{API: api}
 }
 
 // conclude prints the results and gives the exit status.

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"firedrill"
+	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/backup"
 )
 
-// scratchNote tells of a resource that a restore test makes. It is durable before
+// scratchNote tells of a resource that a test makes to throw it away. It is durable before
 // the resource is made, so that what a killed test leaves is found.
 type scratchNote struct {
 	Kind    string    `json:"kind"`
@@ -25,12 +26,39 @@ type scratchNote struct {
 	At      time.Time `json:"at"`
 }
 
+// file is the note's name: three resources of one test have one name.
+func (n scratchNote) file() string { return n.Kind + "-" + n.Name + ".json" }
+
 // repair is the command that deletes it by hand.
 func (n scratchNote) repair() string {
-	if n.Kind == backup.KindD1 {
+	switch n.Kind {
+	case backup.KindD1:
 		return "delete it: npx wrangler d1 delete " + n.Name
+	case kindWorker:
+		return "delete it: npx wrangler delete --name " + n.Name
 	}
 	return "delete it: npx wrangler kv namespace list, then npx wrangler kv namespace delete --namespace-id ID"
+}
+
+// kindWorker is the kind of a note about a Worker; the others are those of backups.
+const kindWorker = "worker"
+
+// removeScratch deletes a scratch resource and forgets it.
+func (a *app) removeScratch(ctx context.Context, client *cloudflare.Client, n scratchNote) error {
+	const op = "remove what was made for a test"
+	var err error
+	switch n.Kind {
+	case backup.KindD1:
+		err = client.DeleteD1Scratch(ctx, op, n.Name, nil)
+	case kindWorker:
+		err = client.DeleteWorkerScratch(ctx, op, n.Name, nil)
+	default:
+		err = client.DeleteKVScratch(ctx, op, n.Name, nil)
+	}
+	if err != nil {
+		return &firedrill.Error{Op: op, Kind: firedrill.KindOf(err), Target: kindName(n.Kind) + " " + n.Name, Detail: "could not be deleted", Err: err, Remedy: n.repair()}
+	}
+	return a.forgetScratch(n)
 }
 
 func (a *app) scratchDir() (backup.Folder, error) {
@@ -51,7 +79,7 @@ func (a *app) noteScratch(n scratchNote) error {
 	if err != nil {
 		return err
 	}
-	f, err := dir.Create(context.Background(), n.Name+".json") // a small file on this machine
+	f, err := dir.Create(context.Background(), n.file()) // a small file on this machine
 	if err != nil {
 		return noteFailed(dir.String(), err)
 	}
@@ -69,7 +97,7 @@ func (a *app) forgetScratch(n scratchNote) error {
 	if err != nil {
 		return err
 	}
-	if err := dir.Remove(context.Background(), n.Name+".json"); err != nil {
+	if err := dir.Remove(context.Background(), n.file()); err != nil {
 		return noteFailed(dir.String(), err)
 	}
 	return nil

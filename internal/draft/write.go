@@ -126,7 +126,8 @@ func (p *page) resource(e environment, r resource) {
 		return
 	}
 	p.line(4, "probes:")
-	p.line(5, "# It stands in %s. A body that is checked shows more: json: {status: healthy}", oneLine(r.health.At))
+	p.line(5, "# It stands in %s. Fill in what a healthy answer holds, for example", oneLine(r.health.At))
+	p.line(5, "# json: {status: healthy} or contains: ok. Where no answer is checked, no drill can pass.")
 	if r.below != "" && !strings.HasPrefix(r.health.Path, r.below) {
 		p.line(5, "# fill in: the route takes only what is below %s", oneLine(r.below))
 	}

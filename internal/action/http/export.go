@@ -59,7 +59,7 @@ func exportsOf(op string, all []Export, of string) ([]Export, error) {
 // fresh gives a pack whose every request has a connection of its own, because a
 // connection may stick to one version or one replica.
 func (p *pack) fresh() *pack {
-	q := &pack{secrets: p.secrets, client: newClient()}
+	q := &pack{secrets: p.secrets, client: NewClient()}
 	if t, ok := q.client.Transport.(*http.Transport); ok {
 		t.DisableKeepAlives = true
 	}

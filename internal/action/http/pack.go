@@ -33,15 +33,15 @@ type pack struct {
 
 // Pack gives the actions http.*.
 func Pack(d Deps) action.Pack {
-	p := &pack{secrets: d.Secrets, client: newClient()}
+	p := &pack{secrets: d.Secrets, client: NewClient()}
 	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
 		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove(),
 		p.fingerprint(), p.fingerprintCompare()}}
 }
 
-// newClient makes a client that shows what is there: no redirects, no proxy,
+// NewClient makes a client that shows what is there: no redirects, no proxy,
 // no cookies. Names below localhost are this machine, on every system.
-func newClient() *http.Client {
+func NewClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

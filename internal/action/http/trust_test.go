@@ -17,7 +17,7 @@ import (
 // nobody is and of one that answers wrongly.
 func TestProbesThatCannotFailProveNothing(t *testing.T) {
 	t.Parallel()
-	p := &pack{client: newClient()}
+	p := &pack{client: NewClient()}
 	steady, varies := &Answer{Status: 200, Digest: "of another body"}, &Answer{Status: 200, Varies: true}
 	empty := &Answer{Status: 200, Digest: answer{}.digest()}
 	for _, c := range []struct {
