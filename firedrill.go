@@ -127,6 +127,8 @@ type Resource struct {
 	Key   string `json:"key"`
 	Kind  string `json:"kind"`
 	Attrs Values `json:"attrs"`
+	// Sources are where the plan gives the attributes.
+	Sources map[string]Position `json:"-"`
 }
 
 // Drill is a drill as a plan schedules it.

@@ -143,7 +143,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 		}
 	}
 	add("drill", a.demoCommand(), a.runCommand(), a.planCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.auditCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())

@@ -157,7 +157,11 @@ func (b *builder) resources(n *node, env *firedrill.Environment) {
 			continue
 		}
 		attrs := asValues(b.typed(without(r.value, "kind"), spec.Attrs, "resource "+r.key))
-		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs}
+		sources := map[string]firedrill.Position{}
+		for _, attr := range r.value.pairs {
+			sources[attr.key] = attr.value.pos
+		}
+		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs, Sources: sources}
 		b.unique(r, kindName, attrs, seen)
 		b.checkExports(r, n)
 		if spec.Provider != env.Provider && env.Class != firedrill.ClassProduction {
