@@ -29,6 +29,9 @@ func every() []conditions {
 			for _, others := range []bool{false, true} {
 				all = append(all, conditions{drill: drill, slow: slow, others: others})
 			}
+			if drill != "worker-rollback" {
+				all = append(all, conditions{drill: drill, slow: slow, quiesced: true})
+			}
 			if drill == "kv-backup-restore" {
 				all = append(all, conditions{drill: drill, slow: slow, late: true}, conditions{drill: drill, slow: slow, late: true, others: true},
 					conditions{drill: drill, slow: slow, late: true, shown: true}, conditions{drill: drill, slow: slow, shown: true})
@@ -84,8 +87,8 @@ func TestHonestRunsPass(t *testing.T) {
 	})
 }
 
-// sample takes of each drill one run on its own and one beside others, and one
-// where writes show late.
+// sample takes of each drill one run on its own, some beside others, and one where
+// writes show late.
 func sample(all []conditions) []conditions {
 	var some []conditions
 	for _, want := range []func(conditions) bool{
@@ -93,6 +96,7 @@ func sample(all []conditions) []conditions {
 		func(c conditions) bool { return c.drill == "d1-pitr" && c.others },
 		func(c conditions) bool { return c.drill == "worker-rollback" },
 		func(c conditions) bool { return c.drill == "kv-backup-restore" && c.others },
+		func(c conditions) bool { return c.quiesced },
 		func(c conditions) bool { return c.drill == "kv-backup-restore" && c.late },
 	} {
 		some = append(some, all[slices.IndexFunc(all, want)])

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,18 +24,22 @@ import (
 
 // conditions are what is hard about a run, and nothing of it is wrong.
 type conditions struct {
-	drill  string
-	slow   bool // a network of 50 ms, where one call in a hundred has to be repeated
-	late   bool // writes of others show a second late; the sandbox has to be one that does it
-	others bool // others write, so the drill works on scratch copies
-	shown  bool // the application has to show the damage of a namespace
+	drill    string
+	slow     bool // a network of 50 ms, where one call in a hundred has to be repeated
+	late     bool // writes of others show a second late; the sandbox has to be one that does it
+	others   bool // others write, so the drill works on scratch copies
+	quiesced bool // others write and are told to stop, so the drill works in place
+	shown    bool // the application has to show the damage of a namespace
 }
 
 func (c conditions) String() string {
 	text := c.drill
-	for word, is := range map[string]bool{" slow": c.slow, " late": c.late, " others": c.others, " shown": c.shown} {
-		if is {
-			text += word
+	for _, x := range []struct {
+		is   bool
+		word string
+	}{{c.slow, "slow"}, {c.late, "late"}, {c.others, "others"}, {c.quiesced, "quiesced"}, {c.shown, "shown"}} {
+		if x.is {
+			text += " " + x.word
 		}
 	}
 	return text
@@ -101,7 +106,10 @@ type honest struct {
 	w      workload
 	db, ns string
 	stage  *saboteur.Stage
-	net    *network // nil: there is none in between
+	net    *network         // nil: there is none in between
+	desk   *httptest.Server // where others are told to stop; nil: nobody tells them
+	mu     sync.Mutex
+	held   bool // others do not write
 }
 
 // open puts a workload in place, and a network before it.
@@ -176,14 +184,22 @@ func (h *honest) plan() ([]byte, error) {
 			"ns":  map[string]string{"kind": "kv", "name": h.name},
 			"app": map[string]any{"kind": "worker", "name": h.name, "url": h.stage.FrontAddress(h.name), "probes": probes},
 		}}
-	if h.others {
+	if h.others || h.quiesced {
 		environment["class"], drill["unattended"] = "staging", true
+	}
+	if h.quiesced {
+		tell := func(held bool) []any {
+			return []any{map[string]any{"uses": "http.expect", "with": map[string]any{"url": fmt.Sprintf("%s/held/%v", h.desk.URL, held), "method": "POST", "json": map[string]bool{"held": held}}}}
+		}
+		environment["exclusive"], environment["quiesce"] = true, map[string]any{"pause": tell(true), "resume": tell(false)}
 	}
 	return json.Marshal(map[string]any{"version": 1, "name": "honest", "environments": map[string]any{"here": environment}, "drills": map[string]any{h.drill: drill}})
 }
 
 // run drills, through the command line, and gives the result.
 func (h *honest) run() (firedrill.Result, error) {
+	stop := h.write()
+	defer stop()
 	text, err := h.plan()
 	if err != nil {
 		return firedrill.Result{}, err
@@ -192,11 +208,9 @@ func (h *honest) run() (firedrill.Result, error) {
 	if err := errors.Join(os.WriteFile(file, text, 0o600), os.WriteFile(filepath.Join(h.stage.Home, "token"), []byte(h.c.Token()), 0o600)); err != nil {
 		return firedrill.Result{}, err
 	}
-	stop := h.write()
 	var out, told bytes.Buffer
 	status := cli.Run(cli.Process{Args: []string{"run", h.drill, "--json", "--yes", "--plan", file, "--home", filepath.Join(h.stage.Home, "home")},
 		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &told, Getenv: func(string) string { return "" }, Now: time.Now, Version: "test"})
-	stop()
 	var doc firedrill.Document
 	if err := json.Unmarshal(out.Bytes(), &doc); err != nil || len(doc.Runs) != 1 {
 		return firedrill.Result{}, fmt.Errorf("exit status %d, %w: %s%s", status, err, &out, &told)
@@ -206,17 +220,31 @@ func (h *honest) run() (firedrill.Result, error) {
 
 // write lets others write, past the network, until it is stopped.
 func (h *honest) write() (stop func()) {
-	if !h.others {
+	if !h.others && !h.quiesced {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
-			h.c.Must(http.MethodPut, "storage/kv/namespaces/"+h.ns+"/bulk", []map[string]any{{"key": fmt.Sprintf("%s%d", othersPrefix, n%50), "value": fmt.Sprint(n)}})
-			h.c.Query(h.db, "INSERT INTO "+othersTable+" (at) VALUES (?)", fmt.Sprint(n))
-			pause(ctx, 400*time.Millisecond)
+			h.writeOnce(n)
+			pause(ctx, 300*time.Millisecond)
 		}
 	})
-	return func() { cancel(); done.Wait() }
+	h.desk = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock() // a write that is under way ends first
+		defer h.mu.Unlock()
+		h.held = strings.HasSuffix(r.URL.Path, "/true")
+		fmt.Fprintf(w, `{"held": %v}`, h.held)
+	}))
+	return func() { cancel(); done.Wait(); h.desk.Close() }
+}
+
+func (h *honest) writeOnce(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.held {
+		h.c.Must(http.MethodPut, "storage/kv/namespaces/"+h.ns+"/bulk", []map[string]any{{"key": fmt.Sprintf("%s%d", othersPrefix, n%50), "value": fmt.Sprint(n)}})
+		h.c.Query(h.db, "INSERT INTO "+othersTable+" (at) VALUES (?)", fmt.Sprint(n))
+	}
 }

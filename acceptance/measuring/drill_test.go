@@ -223,7 +223,9 @@ func TestAcrossAResume(t *testing.T) {
 			if r.ReasonCode != want || r.State != firedrill.Restored || a.broken != 1 || a.down {
 				t.Errorf("%s", told(r))
 			}
-			if r.RPO.Acknowledged == nil || *r.RPO.Acknowledged != int64(len(a.acked)) {
+			// The write under way when the process went may have been answered with
+			// nobody there to take the answer.
+			if r.RPO.Acknowledged == nil || int64(len(a.acked))-*r.RPO.Acknowledged > 1 || *r.RPO.Acknowledged > int64(len(a.acked)) {
 				t.Errorf("RPO %+v, %d acknowledged", r.RPO, len(a.acked))
 			}
 			if named := strings.Contains(told(r), "nobody observed for"); named != (want != firedrill.ReasonOK) {

@@ -96,7 +96,7 @@ func fill(ctx context.Context, client *cloudflare.Client, rows int) (*cloudflare
 	for from := 0; from < rows; from += most {
 		script = append(script, fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i+1 FROM n WHERE i < %d)
 			INSERT INTO events SELECT i, i %% 977, 'user' || (i %% 50021) || '@example.com', CASE i %% 3 WHEN 0 THEN 'created' WHEN 1 THEN NULL ELSE 'changed' END,
-			i / 7.0, hex(randomblob(45)), i * 1000003, randomblob(8) FROM n`, from+1, min(from+most, rows)))
+			i / 7.0, hex(randomblob(65)), i * 1000003, randomblob(8) FROM n`, from+1, min(from+most, rows)))
 	}
 	for _, s := range script {
 		if err := db.Exec(ctx, s); err != nil {

@@ -64,6 +64,9 @@ type SQLTable struct {
 	Name    string
 	Columns []string // without generated and hidden ones
 	Key     []string // the columns of the primary key
+	// Collations are those of the key of a table without rowid, column by column: the
+	// order in which it is read. They need not be those of the columns.
+	Collations []string
 	// Rowid is the SQL by which the rowid is read; "" if there is none.
 	Rowid string
 	// Apart tells that the rowid is none of the columns, so it is kept beside them.

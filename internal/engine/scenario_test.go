@@ -275,15 +275,18 @@ func (p *player) measured(words []string) MeasureDone {
 	for _, w := range words {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
-		case "rto", "rpo":
+		case "rto", "rpo", "green":
 			d, err := time.ParseDuration(value)
 			if err != nil {
 				panic(err)
 			}
 			s := d.Seconds()
-			if key == "rto" {
+			switch key {
+			case "rto":
 				in.Measurement.RTO.Actual = &s
-			} else {
+			case "green":
+				in.Measurement.RTO.Green = &s
+			default:
 				in.Measurement.RPO.Actual = &s
 			}
 		case "gap":

@@ -144,21 +144,22 @@ func (s *state) checkTargets(f *findings) {
 	check("RPO", s.program.RPO.Seconds(), s.measured.RPO.Actual, firedrill.ReasonRPOMissed)
 }
 
-// checkGaps looks for stretches of the outage that nobody observed.
+// checkGaps looks for stretches that nobody observed and that the recovery time
+// rests on: those of the outage, and, where probes watched, those up to the end of
+// the verification, to which the service has to have stayed green.
 func (s *state) checkGaps(f *findings) {
 	if s.began == nil {
 		return
 	}
 	from, to := s.began.Wall, s.measured.RTO.Actual
 	for _, g := range s.measured.Gaps {
-		inside := g.To.After(from)
-		if to != nil {
-			inside = inside && g.From.Sub(from).Seconds() < *to
-		} else if s.verified != nil {
-			inside = inside && g.From.Before(s.verified.Wall)
+		outage := to == nil || g.From.Sub(from).Seconds() < *to
+		stayed := s.measured.RTO.Green != nil && s.verified != nil && g.From.Before(s.verified.Wall)
+		if to == nil && s.verified != nil {
+			outage = g.From.Before(s.verified.Wall)
 		}
-		if inside {
-			f.add(firedrill.ReasonNotMeasured, fmt.Sprintf("nobody observed the outage from %s to %s", g.From.UTC().Format("15:04:05.000"), g.To.UTC().Format("15:04:05.000")))
+		if g.To.After(from) && (outage || stayed) {
+			f.add(firedrill.ReasonNotMeasured, fmt.Sprintf("nobody observed the service from %s to %s", g.From.UTC().Format("15:04:05.000"), g.To.UTC().Format("15:04:05.000")))
 		}
 	}
 }

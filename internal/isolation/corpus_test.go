@@ -87,7 +87,7 @@ func archives(t testing.TB, pattern string) []string {
 }
 
 // TestTheCorpus holds what is found against what was planted, line by line: all
-// of it, and nothing else.
+// of it, nothing else, and no two with one fingerprint.
 func TestTheCorpus(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -110,6 +110,13 @@ func TestTheCorpus(t *testing.T) {
 					t.Fatalf("%d markers in %s", len(want), c.folder)
 				}
 				r := audit(t, a)
+				seen := map[string]bool{}
+				for _, f := range r.Findings {
+					if seen[f.Fingerprint] {
+						t.Errorf("%s: another finding has the fingerprint %s", f.At, f.Fingerprint)
+					}
+					seen[f.Fingerprint] = true
+				}
 				if diff := cmp.Diff(want, told(r)); diff != "" {
 					t.Errorf("marked (-) and found (+):\n%s", diff)
 					for _, f := range r.Findings {

@@ -96,10 +96,10 @@ func (a *audit) deployment(u unit, top *node) Deployment {
 			continue
 		}
 		res := Resource{Kind: r.kind, Binding: r.binding[strings.LastIndex(r.binding, ".")+1:], ID: r.id, Name: r.name, At: r.at}
-		if r.placeholder() {
+		if r.placeholder {
 			res.ID = ""
 		}
-		if (reference{kind: r.kind, name: r.name}).placeholder() {
+		if (reference{kind: r.kind, name: r.name}).isPlaceholder() {
 			res.Name = ""
 		}
 		d.Resources = append(d.Resources, res)

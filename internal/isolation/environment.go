@@ -150,6 +150,7 @@ func planUnits(p firedrill.Plan) ([]unit, []Environment) {
 				u.texts = append(u.texts, text{"resources." + k + ".url", address, r.Sources["url"]})
 			}
 		}
+		u.markPlaceholders()
 		us = append(us, u)
 		envs = append(envs, Environment{name, e.Class == firedrill.ClassProduction, "by its class in " + p.File})
 	}

@@ -91,6 +91,8 @@ type reference struct {
 	minor       bool
 	preview     bool // what `wrangler dev` uses
 	blank       bool // the id or the name stands there and is empty
+	// placeholder is set where what names the resource is none.
+	placeholder bool
 	at          firedrill.Position
 }
 

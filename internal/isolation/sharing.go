@@ -13,7 +13,7 @@ func (a *audit) resolve() {
 	names := map[string][]string{} // of each thing that has an id
 	ids := map[string][]reference{}
 	for _, r := range a.refs() {
-		if r.id == "" || r.name == "" || r.placeholder() {
+		if r.id == "" || r.name == "" || r.placeholder {
 			continue
 		}
 		if !slices.Contains(names[r.thing()], r.name) {
@@ -67,7 +67,7 @@ func (a *audit) sharing() {
 	var things []string
 	for i := range a.units {
 		for _, r := range a.units[i].refs {
-			if r.kind == kindWorker || r.placeholder() {
+			if r.kind == kindWorker || r.placeholder {
 				continue
 			}
 			if len(uses[r.thing()]) == 0 {
@@ -135,7 +135,7 @@ func (a *audit) twins() {
 	for i := range a.units {
 		for _, r := range a.units[i].refs {
 			u := use{&a.units[i], r}
-			if r.kind != kindDatabase || r.preview || u.worker == "" || r.placeholder() {
+			if r.kind != kindDatabase || r.preview || u.worker == "" || r.placeholder {
 				continue
 			}
 			key := u.unit.env + "\x00" + r.thing()

@@ -76,6 +76,7 @@ func newUnit(file, key string, n, top *node, at firedrill.Position) unit {
 	for _, b := range bindings() {
 		u.bind(n.get(b.field...), b)
 	}
+	u.markPlaceholders()
 	u.route(n, top)
 	for _, field := range []string{"vars", "define"} {
 		u.text(field, n.get(field))

@@ -77,7 +77,7 @@ func (a *audit) estate() *estate {
 			}
 		}
 		for _, r := range u.refs {
-			if r.preview || r.placeholder() {
+			if r.preview || r.placeholder {
 				continue
 			}
 			if r.id != "" {

@@ -30,7 +30,7 @@ func elsewhere(x, y string) bool { return x != "" && y != "" && x != y }
 // replaces tells whether deploying one unit replaces the Worker of another.
 // Environments of one service have the name in common and nothing else.
 func replaces(u, o *unit) bool {
-	return u.worker != "" && u.worker == o.worker && !elsewhere(u.account, o.account) && !(u.services && o.services && u.key != o.key)
+	return u.worker != "" && u.worker == o.worker && !elsewhere(u.account, o.account) && (!u.services || !o.services || u.key == o.key)
 }
 
 // deploys tells whether a unit is what a reference to a Worker leads to. A service

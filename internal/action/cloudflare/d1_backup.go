@@ -75,7 +75,7 @@ func (d *D1) Schema(ctx context.Context) (backup.SQLSchema, error) {
 
 // described gives the shape of a table as backups know it.
 func (s schema) described(t table) backup.SQLTable {
-	out := backup.SQLTable{Name: t.Name, Key: t.PrimaryKey, Rowid: t.Rowid, Apart: t.Rowid != "" && t.RowidAlias == ""}
+	out := backup.SQLTable{Name: t.Name, Key: t.PrimaryKey, Collations: t.Collations, Rowid: t.Rowid, Apart: t.Rowid != "" && t.RowidAlias == ""}
 	for _, c := range t.Columns {
 		if !c.Generated {
 			out.Columns = append(out.Columns, c.Name)
@@ -137,7 +137,7 @@ func (d *D1) virtual(ctx context.Context, s schema) ([]backup.SQLTable, error) {
 
 // Rows implements backup.SQLReader.
 func (d *D1) Rows(ctx context.Context, t backup.SQLTable, after *backup.SQLRow, visit func(backup.SQLRow) error) error {
-	own := table{Name: t.Name, Rowid: t.Rowid, PrimaryKey: t.Key}
+	own := table{Name: t.Name, Rowid: t.Rowid, PrimaryKey: t.Key, Collations: t.Collations}
 	for _, c := range t.Columns {
 		own.Columns = append(own.Columns, column{Name: c})
 	}

@@ -65,6 +65,9 @@ INSERT INTO kinds(rowid, v, w) VALUES(7, 9223372036854775807, NULL), (9, -922337
  (19, CAST(x'410042' AS TEXT), ''), (20, CAST(x'ff80c3' AS TEXT), 'line
 end'), (21, CAST(x'0d0a' AS TEXT), '  '), (-3, 'negative', char(65533)), (22, 1/3.0, 2/3.0), (23, 3.0, -2.5);
 CREATE TABLE without_(a TEXT, b INT, c, PRIMARY KEY(a, b)) WITHOUT ROWID;
+CREATE TABLE cased(a TEXT COLLATE NOCASE, n INT, PRIMARY KEY(a COLLATE BINARY)) WITHOUT ROWID;
+INSERT INTO cased WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<63) SELECT printf('k%03d', i), i FROM n;
+INSERT INTO cased VALUES('X', 64), ('x', 65); -- a page of 64 rows ends between them
 INSERT INTO without_ VALUES('x', 2, 1), ('x', 10, 2), ('a', 1, CAST(x'00' AS TEXT));
 CREATE TABLE gen(a INT, b INT AS (a * 2) STORED, c TEXT AS ('x' || a), d INT CHECK (d > 0) DEFAULT 4);
 INSERT INTO gen(a) VALUES(1), (20);

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/fingerprint"
@@ -175,7 +176,12 @@ func TestOnePageIsAheadAndNoMore(t *testing.T) {
 	stop := errors.New("stop")
 	rows := 0
 	if err := d.eachRow(t.Context(), "test", tenants, "", func(keyed) error {
+		// The second page comes by itself; a third one would have the time to be asked for.
+		for rows == 0 && sent.Load() < 2 {
+			time.Sleep(time.Millisecond)
+		}
 		if rows++; rows == 10 {
+			time.Sleep(100 * time.Millisecond)
 			return stop
 		}
 		return nil
