@@ -45,7 +45,7 @@ func (a *app) proveLive(ctx context.Context, front string, x *examination) (err 
 	if err != nil {
 		return err
 	}
-	if err := a.confirmChange(liveOp, fmt.Sprintf("It makes a database, a KV namespace and a Worker in the account of environment %s, runs five drills on them, and deletes them.\nThat takes a quarter of an hour and about a thousand calls of the API on the platform; it costs what a few thousand rows and keys cost.", env.Name), env, true, "run it on a terminal, or give --yes"); err != nil {
+	if err := a.confirmChange(liveOp, fmt.Sprintf("It makes a database, a KV namespace and a Worker in the account of environment %s, runs five drills on them, and deletes them.\nThat takes some four hundred calls of the API and minutes, because KV shows late what was written; it costs what some thousand rows and keys cost.", env.Name), env, true, "run it on a terminal, or give --yes"); err != nil {
 		return err
 	}
 	client, err := cloudflare.NewFor(env, cloudflare.Deps{Secrets: action.SystemSecrets(), Now: a.Now, Guard: cloudflare.GuardPlan(p.Environments)})
