@@ -165,9 +165,10 @@ type Interrupted struct {
 	Damaged []firedrill.Left
 }
 
-// guard refuses what must never be drilled, before anything is done.
+// guard refuses what must never be drilled, before anything is done. The recovery
+// of an incident is no drill.
 func (r *Runner) guard(p firedrill.Program) error {
-	if p.Environment.Class != firedrill.ClassProduction {
+	if p.Environment.Class != firedrill.ClassProduction || p.Incident != nil {
 		return nil
 	}
 	return &firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindGuard, Target: "environment " + p.Environment.Name,
