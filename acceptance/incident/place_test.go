@@ -40,9 +40,7 @@ func newPlace(t *testing.T) *place {
 	p := &place{t: t, cloud: sandboxtest.Start(t), dir: t.TempDir()}
 	c := p.cloud
 	p.db, p.kv = c.Database("shop"), c.KV("cache")
-	c.Query(p.db, "CREATE TABLE rows (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER)")
-	c.Query(p.db, "CREATE INDEX by_name ON rows (name)")
-	c.Query(p.db, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 200) INSERT INTO rows SELECT i, 'row ' || i, i * 7 FROM c")
+	p.fill()
 	for i := range 20 {
 		p.put(fmt.Sprintf("k%d", i), fmt.Sprintf("value %d", i))
 	}
@@ -78,6 +76,15 @@ func (p *place) write(path, text string) {
 	p.t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+// fill makes the rows, in a database that has none.
+func (p *place) fill() {
+	p.t.Helper()
+	for _, sql := range []string{"CREATE TABLE rows (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER)", "CREATE INDEX by_name ON rows (name)",
+		"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 200) INSERT INTO rows SELECT i, 'row ' || i, i * 7 FROM c"} {
+		p.cloud.Query(p.db, sql)
 	}
 }
 
@@ -188,7 +195,7 @@ func (p *place) disaster(r *rand.Rand) {
 		fmt.Sprintf("DELETE FROM rows WHERE id %% %d = 0", 2+r.IntN(5)),
 		fmt.Sprintf("UPDATE rows SET name = 'CORRUPTED', n = n + %d WHERE id > %d", 1+r.IntN(9), r.IntN(150)),
 		"DROP INDEX by_name",
-		fmt.Sprintf("CREATE TABLE stray_%d (x TEXT)", r.IntN(1000)),
+		fmt.Sprintf("CREATE TABLE IF NOT EXISTS stray_%d (x TEXT)", r.IntN(1000)),
 		"ALTER TABLE rows ADD COLUMN stray TEXT DEFAULT 'x'",
 		"DROP TABLE rows",
 	}
