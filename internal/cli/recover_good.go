@@ -86,6 +86,8 @@ func goodMoments(p firedrill.Program, run string, records []firedrill.Record) []
 func (m *moment) take(p, then firedrill.Program, st firedrill.Step, in firedrill.Values, b firedrill.Ended, id any, run string) bool {
 	compared := st.Proves == firedrill.ProvesData || st.Proves == firedrill.ProvesClean
 	_, byTime := p.Inputs["at"]
+	// A drill of this very database answers while its canaries are in it.
+	canaries := sameTarget(p, then) && then.Incident == nil && then.Use == "d1-pitr" && p.Use == then.Use
 	switch {
 	case compared && p.Use == "d1-pitr" && st.Uses == "d1.compare" && id != nil && in["database"] == id:
 		m.inputs = firedrill.Values{"bookmark": b.Outputs["bookmark"]}
@@ -94,8 +96,7 @@ func (m *moment) take(p, then firedrill.Program, st firedrill.Step, in firedrill
 		}
 	case compared && p.Use == "kv-backup-restore" && st.Uses == "kv.compare" && id != nil && in["namespace"] == id:
 		m.inputs = firedrill.Values{"run": run, "backup": in["backup"]}
-	case st.Proves == firedrill.ProvesService && byTime && !(sameTarget(p, then) && then.Incident == nil && then.Use == "d1-pitr" && p.Use == then.Use):
-		// A drill of this very database answers while its canaries are in it.
+	case st.Proves == firedrill.ProvesService && byTime && !canaries:
 		m.inputs = firedrill.Values{"at": m.at.UTC().Format(time.RFC3339Nano)}
 	default:
 		return false
