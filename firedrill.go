@@ -102,6 +102,10 @@ type Environment struct {
 	Settings  Values              `json:"settings"`  // the provider's own settings
 	Resources map[string]Resource `json:"resources"`
 	Quiesce   Quiesce             `json:"quiesce,omitzero"`
+	// Incident opens an environment of class production to the changes of a
+	// recovery. No plan can set it: it is set where the recovery of a real incident
+	// is put together, and a program that is none is refused with it.
+	Incident bool `json:"incident,omitempty"`
 }
 
 // InPlace tells whether damage may be done to the environment's own data.
@@ -160,6 +164,7 @@ type Program struct {
 	Alert       Values        `json:"alert,omitempty"`
 	PlanFile    string        `json:"plan_file,omitempty"`
 	PlanHash    string        `json:"plan_hash,omitempty"`
+	Incident    *Incident     `json:"incident,omitempty"` // nil: a drill
 	Steps       []Step        `json:"steps"`
 }
 
@@ -221,9 +226,11 @@ type Verdict string
 // The verdicts.
 const (
 	Passed       Verdict = "passed"
-	Failed       Verdict = "failed"       // recovered state differs, service not as before, or a target missed
-	Inconclusive Verdict = "inconclusive" // damage not observed, or anything unknown
-	Aborted      Verdict = "aborted"      // stopped by a person or a signal
+	Failed       Verdict = "failed"        // recovered state differs, service not as before, or a target missed
+	Inconclusive Verdict = "inconclusive"  // damage not observed, or anything unknown
+	Aborted      Verdict = "aborted"       // stopped by a person or a signal
+	Recovered    Verdict = "recovered"     // of an incident: the recovery is done and something that was looked at bears it out
+	NotRecovered Verdict = "not-recovered" // of an incident: anything else
 )
 
 // EnvironmentState is how a run left its environment.

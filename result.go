@@ -39,6 +39,7 @@ type Result struct {
 	Left         []Left           `json:"left,omitempty"`
 	Steps        []StepResult     `json:"steps"`
 	Platform     Platform         `json:"platform"`
+	Incident     *Incident        `json:"incident,omitempty"` // of a recovery; a drill has none
 	Evidence     string           `json:"evidence"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"firedrill/internal/plan"
+	"firedrill/internal/playbook"
 )
 
 func (a *app) drillCommand() *cobra.Command {
@@ -19,27 +20,30 @@ func (a *app) drillCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	var incident bool
+	show := &cobra.Command{Use: "show NAME", Short: "A drill's steps, in the language of plans", Args: args(1, 1, "one name"),
+		Example: "  firedrill drill show d1-pitr",
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return catalog{}.library.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, given []string) error { return a.drillShow(given[0], incident) }}
+	show.Flags().BoolVar(&incident, "incident", false, "the steps that firedrill recover runs in a real incident")
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "All built-in drills", Args: args(0, 0, "no arguments"), RunE: func(*cobra.Command, []string) error { return a.drillList() }},
-		&cobra.Command{Use: "show NAME", Short: "A drill's steps, in the language of plans", Args: args(1, 1, "one name"),
-			Example: "  firedrill drill show d1-pitr",
-			ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-				return catalog{}.library.Names(), cobra.ShellCompDirectiveNoFileComp
-			},
-			RunE: func(_ *cobra.Command, given []string) error { return a.drillShow(given[0]) }},
+		show,
 	)
 	return c
 }
 
-// builtIn reads a built-in drill.
-func (a *app) builtIn(name string) (*plan.Playbook, []byte, error) {
+// builtIn reads a built-in drill, or another playbook of a library.
+func (a *app) builtIn(name string, library plan.Library) (*plan.Playbook, []byte, error) {
 	c, err := a.plain()
 	if err != nil {
 		return nil, nil, err
 	}
-	file, data, ok := c.library.Source(name)
+	file, data, ok := library.Source(name)
 	if !ok {
-		return nil, nil, usage(fmt.Sprintf("there is no built-in drill %q", name), didYouMean(name, c.library.Names(), "firedrill drill list"))
+		return nil, nil, usage(fmt.Sprintf("there is no built-in drill %q", name), didYouMean(name, library.Names(), "firedrill drill list"))
 	}
 	p, err := plan.ParsePlaybook(file, data, c.registry)
 	return p, data, err
@@ -49,7 +53,7 @@ func (a *app) drillList() error {
 	rows := [][]string{{"DRILL", "WHAT IT SHOWS"}}
 	docs := []map[string]any{}
 	for _, name := range (catalog{}).library.Names() {
-		p, _, err := a.builtIn(name)
+		p, _, err := a.builtIn(name, playbook.Library{})
 		if err != nil {
 			return err
 		}
@@ -63,8 +67,12 @@ func (a *app) drillList() error {
 	return nil
 }
 
-func (a *app) drillShow(name string) error {
-	p, data, err := a.builtIn(name)
+func (a *app) drillShow(name string, incident bool) error {
+	library := plan.Library(playbook.Library{})
+	if incident {
+		library = playbook.Recoveries{}
+	}
+	p, data, err := a.builtIn(name, library)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ func statusOf(r firedrill.Result) int {
 	switch {
 	case r.State == firedrill.Dirty:
 		return firedrill.ExitDirty
-	case r.Verdict == firedrill.Passed:
+	case r.Verdict == firedrill.Passed || r.Verdict == firedrill.Recovered:
 		return firedrill.ExitOK
 	case r.Verdict == firedrill.Failed:
 		return firedrill.ExitFailed
@@ -15,6 +15,8 @@ func statusOf(r firedrill.Result) int {
 		return firedrill.ExitGuard
 	case r.ReasonCode == firedrill.ReasonOperational || r.ReasonCode == firedrill.ReasonBusy:
 		return firedrill.ExitOperational
+	case r.Verdict == firedrill.NotRecovered && r.ReasonCode != firedrill.ReasonAborted:
+		return firedrill.ExitFailed
 	}
 	return firedrill.ExitInconclusive
 }

@@ -153,8 +153,17 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 			left = "environment DIRTY"
 		}
 		a.out.Blank()
+		if last := results[len(results)-1]; last.Incident != nil {
+			a.out.Text(recoveryText(last))
+			return a.ending(ctx, results, err)
+		}
 		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
 	}
+	return a.ending(ctx, results, err)
+}
+
+// ending gives the exit status of runs whose results were printed.
+func (a *app) ending(ctx context.Context, results []firedrill.Result, err error) error {
 	if err != nil {
 		return err
 	}

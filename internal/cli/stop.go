@@ -55,7 +55,7 @@ func (a *app) haltCommand() *cobra.Command {
 		Use: "halt", Short: "Stop all runs, and refuse new ones until it is lifted",
 		Long: `Halt stops all runs of this machine's state folder as abort does, and refuses
 new ones with exit status 5 until firedrill halt --off. What is damaged can still
-be put back: firedrill resume works on.`,
+be put back: firedrill resume works on, and so does firedrill recover.`,
 		Example: `  firedrill halt --reason "incident 4711"
   firedrill halt --off`,
 		Args: args(0, 0, "no arguments"),

@@ -45,6 +45,11 @@ func (m *Machine) try(st *step) {
 		if st.def.Timeout > 0 {
 			r.Timeout = st.def.Timeout
 		}
+		if s.program.Incident != nil && r.Impact == firedrill.Damages {
+			m.refuse(st, &firedrill.Error{Op: st.def.Uses, Kind: firedrill.KindGuard, Target: "step " + st.def.ID,
+				Detail: "it damages, and this is the recovery of an incident", Remedy: "report this as a defect; nothing was done"})
+			return
+		}
 		st.resolved = r
 	}
 	if by := s.plan.blockedBy(st.resolved.Claims); by != "" {

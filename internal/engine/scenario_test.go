@@ -130,6 +130,8 @@ func (p *player) command(line string, below []string) error {
 	switch words[0] {
 	case "truth":
 		return p.truth()
+	case "incidents":
+		return p.incidents()
 	case "jump":
 		d, err := time.ParseDuration(words[1])
 		p.jumped += d
@@ -174,6 +176,10 @@ func (p *player) drill(options, below []string) error {
 	p.program = firedrill.Program{Drill: "d"}
 	p.boot, p.m, p.ticks, p.jumped = "boot1", nil, 0, 0
 	for _, o := range options {
+		if o == "incident" {
+			p.program.Incident, p.program.Environment.Incident = &firedrill.Incident{Point: "P"}, true
+			continue
+		}
 		key, value, _ := strings.Cut(o, "=")
 		d, err := time.ParseDuration(value)
 		if err != nil {

@@ -14,6 +14,16 @@ func validate(p firedrill.Program) error {
 	if len(p.Steps) == 0 {
 		return bad("the program has no steps")
 	}
+	if p.Environment.Incident != (p.Incident != nil) {
+		return bad("only the recovery of an incident may open its environment, and it must")
+	}
+	if p.Incident != nil {
+		for _, s := range p.Steps {
+			if s.Phase == firedrill.Inject || s.Phase == firedrill.Detect {
+				return bad("step %q is of phase %s, and nobody damages anything in an incident", s.ID, s.Phase)
+			}
+		}
+	}
 	return validateSteps(p.Steps, nil)
 }
 

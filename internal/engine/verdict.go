@@ -10,6 +10,9 @@ import (
 // conclude gives the verdict. `passed` is what remains when nothing speaks
 // against it, and everything that is missing does.
 func conclude(s *state) firedrill.Finished {
+	if s.program.Incident != nil {
+		return concludeIncident(s)
+	}
 	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
 	f := &findings{}
 	if s.turned != nil {

@@ -6,7 +6,8 @@
 // The RTO runs from the moment when the first injection was sent until the
 // recovery was acknowledged and every probe was green and stayed green to the
 // end of the verification. Where no probe watched, it ends with the
-// acknowledgement, and the part until green is nil.
+// acknowledgement, and the part until green is nil. In an incident it runs from the
+// moment when the incident began.
 //
 // Only monotonic clocks measure, and they compare within one boot of the
 // machine: a wall clock that jumps changes nothing, and a time from one boot to
@@ -40,13 +41,22 @@ type run struct {
 	resolved map[string]firedrill.Resolved
 	ended    map[string]firedrill.Ended // of the last attempt at a step
 	skipped  map[string]bool            // steps whose condition was false
-	start    *firedrill.Stamp           // when the first injection was sent
+	start    *firedrill.Stamp           // when the first injection was sent, or the incident began
 	last     firedrill.Stamp
 	edges    []firedrill.Edge // of targets, in the order in which they happened
 	alerts   []firedrill.Edge // of the user's own alert
 	seen     []firedrill.Observation
 	gaps     []gap
 	boots    []firedrill.Stamp // the first stamp of each boot, in their order
+}
+
+// incidentStart is where the clock of an incident begins: when a person says that it
+// began, told by the wall clock as people do, else with the run.
+func incidentStart(run firedrill.Stamp, began *time.Time) *firedrill.Stamp {
+	if began == nil {
+		return &run
+	}
+	return &firedrill.Stamp{Wall: *began, Mono: run.Mono - int64(run.Wall.Sub(*began)), Boot: run.Boot}
 }
 
 // gap is the time between two processes of a run.
@@ -62,6 +72,9 @@ func read(records []firedrill.Record) *run {
 		case firedrill.RunStarted:
 			r.program = b.Program
 			r.know(b.Program.Steps)
+			if b.Program.Incident != nil {
+				r.start = incidentStart(rec.At, b.Program.Incident.Began)
+			}
 		case firedrill.Expanded:
 			r.know(b.Steps)
 		case firedrill.Turned:
@@ -119,7 +132,7 @@ func (r *run) end(b firedrill.Ended) {
 		return
 	}
 	r.ended[b.Step] = b
-	if r.steps[b.Step].Phase == firedrill.Inject && r.resolved[b.Step].Impact == firedrill.Damages && !b.Started.IsZero() {
+	if r.program.Incident == nil && r.steps[b.Step].Phase == firedrill.Inject && r.resolved[b.Step].Impact == firedrill.Damages && !b.Started.IsZero() {
 		if r.start == nil || r.after(*r.start, b.Started) {
 			at := b.Started
 			r.start = &at

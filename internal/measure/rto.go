@@ -16,6 +16,8 @@ func (r *run) rto() firedrill.RTO {
 	observed := r.observed(acknowledged)
 	if observed != nil {
 		out.Observe = between(*r.start, *observed)
+	} else if r.program.Incident != nil {
+		observed = r.start // people saw it, and nobody recorded when
 	}
 	if verified := r.verified(); verified != nil {
 		out.Verified = between(*r.start, *verified)
@@ -28,10 +30,13 @@ func (r *run) rto() firedrill.RTO {
 	if probed {
 		out.Green = r.green(*acknowledged, func(string) bool { return true })
 	}
-	if out.Observe == nil || out.Recover == nil || probed && out.Green == nil {
+	if out.Observe == nil && r.program.Incident == nil || out.Recover == nil || probed && out.Green == nil {
 		return out
 	}
-	sum := *out.Observe + *out.Recover
+	sum := *out.Recover
+	if out.Observe != nil {
+		sum += *out.Observe
+	}
 	if out.Green != nil {
 		sum += *out.Green
 	}

@@ -61,8 +61,18 @@ func find(p *firedrill.Plan, name string) (firedrill.Drill, error) {
 }
 
 func environmentOf(p *firedrill.Plan, d firedrill.Drill, override string) (firedrill.Environment, error) {
-	fail := func(kind firedrill.Kind, detail, remedy string) (firedrill.Environment, error) {
-		return firedrill.Environment{}, &firedrill.Error{Kind: kind, Target: d.Source.String(), Detail: "drill " + d.Name + ": " + detail, Remedy: remedy}
+	e, err := environmentNamed(p, d, override)
+	if err == nil && e.Class == firedrill.ClassProduction {
+		return e, &firedrill.Error{Kind: firedrill.KindGuard, Target: d.Source.String(), Detail: "drill " + d.Name + ": environment " + e.Name + " is of class production, which no drill may touch",
+			Remedy: "drill a staging environment"}
+	}
+	return e, err
+}
+
+// environmentNamed gives the environment that a drill is on, of any class.
+func environmentNamed(p *firedrill.Plan, d firedrill.Drill, override string) (firedrill.Environment, error) {
+	fail := func(detail, remedy string) (firedrill.Environment, error) {
+		return firedrill.Environment{}, &firedrill.Error{Kind: firedrill.KindUsage, Target: d.Source.String(), Detail: "drill " + d.Name + ": " + detail, Remedy: remedy}
 	}
 	names := slices.Sorted(maps.Keys(p.Environments))
 	on := d.On
@@ -77,18 +87,16 @@ func environmentOf(p *firedrill.Plan, d firedrill.Drill, override string) (fired
 			}
 		}
 		if len(fit) != 1 {
-			return fail(firedrill.KindUsage, fmt.Sprintf("it could run on any of %v", fit), "say which: on: NAME, or --env NAME")
+			return fail(fmt.Sprintf("it could run on any of %v", fit), "say which: on: NAME, or --env NAME")
 		}
 		on = fit[0]
 	}
 	e, ok := p.Environments[on]
 	switch {
 	case !ok:
-		return fail(firedrill.KindUsage, fmt.Sprintf("there is no environment %q", on), nearest(on, names))
-	case e.Class == firedrill.ClassProduction:
-		return fail(firedrill.KindGuard, "environment "+on+" is of class production, which no drill may touch", "drill a staging environment")
-	case e.Provider == "":
-		return fail(firedrill.KindUsage, "environment "+on+" has no provider section", "add for example: cloudflare: {…}")
+		return fail(fmt.Sprintf("there is no environment %q", on), nearest(on, names))
+	case e.Provider == "" && e.Class != firedrill.ClassProduction:
+		return fail("environment "+on+" has no provider section", "add for example: cloudflare: {…}")
 	}
 	return e, nil
 }

@@ -35,7 +35,7 @@ func Result(records []firedrill.Record) (firedrill.Result, error) {
 	}
 	b := &builder{steps: map[string]firedrill.Step{}, calls: map[callKey]*call{}, due: map[string]*firedrill.Intended{}, known: map[string]bool{}}
 	b.result = firedrill.Result{Run: begin.Run, Drill: begin.Program.Drill, Title: begin.Program.Title, Environment: begin.Program.Environment.Name,
-		Started: records[0].At.Wall, Executor: begin.Executor, State: firedrill.Restored,
+		Started: records[0].At.Wall, Executor: begin.Executor, State: firedrill.Restored, Incident: begin.Program.Incident,
 		Checks: []firedrill.StepCheck{}, Collateral: []string{}, Notes: []string{}, Reasons: []string{}, Steps: []firedrill.StepResult{},
 		Availability: firedrill.Availability{Outages: []firedrill.Outage{}}}
 	b.result.RTO.Target, b.result.RPO.Target = target(begin.Program.RTO), target(begin.Program.RPO)

@@ -7,7 +7,8 @@ import (
 )
 
 // injection is the moment when the first injection of a run was sent, for
-// actions and observers to ask at any time.
+// actions and observers to ask at any time. In an incident it is the moment when
+// the recovery began: nothing that was answered before it shows anything.
 type injection struct {
 	phases map[string]firedrill.Phase // of the steps; only the loop touches it
 	at     atomic.Pointer[firedrill.Stamp]
@@ -24,6 +25,9 @@ func (i *injection) note(records []firedrill.Record) {
 		switch b := r.Body.(type) {
 		case firedrill.RunStarted:
 			know(b.Program.Steps)
+			if b.Program.Incident != nil { // what was damaged was damaged before
+				i.at.CompareAndSwap(nil, &r.At)
+			}
 		case firedrill.Expanded:
 			know(b.Steps)
 		case firedrill.Intended:

@@ -94,7 +94,7 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 	watching, done := context.WithCancel(ctx)
 	go func() {
 		defer close(watched)
-		r.watch(watching, id, stop)
+		r.watch(watching, p, id, stop)
 	}()
 	defer func() { done(); <-watched; stop(nil) }()
 	records, err := r.drive(ctx, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
@@ -165,9 +165,10 @@ type Interrupted struct {
 	Damaged []firedrill.Left
 }
 
-// guard refuses what must never be drilled, before anything is done.
+// guard refuses what must never be drilled, before anything is done. The recovery
+// of an incident is no drill.
 func (r *Runner) guard(p firedrill.Program) error {
-	if p.Environment.Class != firedrill.ClassProduction {
+	if p.Environment.Class != firedrill.ClassProduction || p.Incident != nil {
 		return nil
 	}
 	return &firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindGuard, Target: "environment " + p.Environment.Name,

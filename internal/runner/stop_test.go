@@ -70,6 +70,11 @@ func TestNoRunBeginsWhileDrillsAreHalted(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("a mark that was cut")
+	incident := program()
+	incident.Incident = &firedrill.Incident{}
+	if records, err := s.runner.Run(context.Background(), incident); firedrill.KindOf(err) == firedrill.KindGuard {
+		t.Errorf("a recovery was refused: %v, %d records", err, len(records))
+	}
 	if was, err := home.Lift(); err != nil || !was {
 		t.Fatal(was, err)
 	}

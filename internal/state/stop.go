@@ -60,9 +60,12 @@ func (h *Home) Abort(run string, s Stop) error {
 	return ask(h.abortFile(run), s)
 }
 
+// Aborted gives the wish that this run turn back, nil if nobody has it.
+func (h *Home) Aborted(run string) (*Stop, error) { return asked(h.abortFile(run)) }
+
 // Stopped gives the wish that a run turn back: its own abort, or the halt of all.
 func (h *Home) Stopped(run string) (*Stop, error) {
-	if s, err := asked(h.abortFile(run)); s != nil || err != nil {
+	if s, err := h.Aborted(run); s != nil || err != nil {
 		return s, err
 	}
 	return h.Halted()

@@ -19,6 +19,7 @@ func (p *pack) d1Actions() []firedrill.Action {
 		p.d1WatchWrites(), p.d1AwaitStill(), p.d1AwaitWrites(),
 		p.d1ScratchName(), p.d1Target(), p.d1Create(), p.d1Copy(), p.d1Delete(), p.d1Absent(),
 		p.d1Query(), p.d1Execute(),
+		p.d1Point(), p.d1Found(), p.d1TakeFingerprint(),
 	}
 }
 

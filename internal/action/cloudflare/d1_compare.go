@@ -17,6 +17,8 @@ type compareIn struct {
 	Damage string `json:"damage,omitempty" doc:"output file of d1.damage: everything in it must be found different; without it nothing may differ"`
 	// Residue allows what canaries cannot take back.
 	Residue bool `json:"residue,omitempty" doc:"allow what writing and removing canaries leaves behind: rows of sqlite_sequence, and rows that triggers wrote into other tables. They are listed as collateral"`
+	// Empty is for bringing back a disaster that emptied the database.
+	Empty bool `json:"empty,omitempty" doc:"a database without rows may be what is expected: that none is there, in the fingerprint and in the database, is then what was compared"`
 }
 
 type compareOut struct {
@@ -61,6 +63,7 @@ type comparison struct {
 	against string
 	level   fingerprint.Level
 	hide    redaction
+	empty   bool // no rows are as expected where the fingerprint has none
 }
 
 func (p *pack) comparison(ctx context.Context, op string, call firedrill.Call, in compareIn) (*comparison, error) {
@@ -92,7 +95,7 @@ func (p *pack) comparison(ctx context.Context, op string, call firedrill.Call, i
 		return nil, &firedrill.Error{Op: op, Kind: firedrill.KindUsage, Target: "fingerprint " + in.Against,
 			Detail: "is of level quick: it does not hold every row", Remedy: "take it at level full, or compare at level quick"}
 	}
-	return &comparison{d, op, call, in.Against, level, hide}, nil
+	return &comparison{d, op, call, in.Against, level, hide, in.Empty}, nil
 }
 
 // read reads the database and shows every row that differs to visit, which is made
@@ -204,6 +207,10 @@ func (c *comparison) equal(ctx context.Context, residue bool) (action.Result[com
 		res.Out.Bookmark, res.Out.Level = bookmark, string(c.level)
 		res.Summary = equality(diff, c.level, found.rows)
 		res.Checks = []firedrill.Check{c.check(diff.Equal(), diff, res.Summary)}
+		if c.empty && diff.ComparedRows == 0 && !diff.Differs() {
+			res.Out.Equal, res.Summary = true, "no rows, as then"
+			res.Checks = []firedrill.Check{{OK: true, Compared: 1, Detail: res.Summary, Partial: c.level == fingerprint.Quick}}
+		}
 		return nil
 	})
 	if err != nil || res.Out.Equal {

@@ -14,7 +14,8 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 // that changes, or refers to while changing something, a resource that
 // another environment of the plan names: by id or by name, in the path or in
 // the body. What only reads may pass, and in production what a client does to a
-// scratch resource that it made itself.
+// scratch resource that it made itself. The one exemption is an environment that is
+// opened for the recovery of an incident, and it opens no other environment.
 //
 // An environment that names no account protects its names in every account.
 func GuardPlan(environments map[string]firedrill.Environment) func(firedrill.Environment) func(Request) error {
@@ -45,7 +46,7 @@ func GuardPlan(environments map[string]firedrill.Environment) func(firedrill.Env
 					return refuse(id.Kind + " " + id.Value + " belongs to environment " + owner)
 				}
 			}
-			if env.Class == firedrill.ClassProduction {
+			if env.Class == firedrill.ClassProduction && !env.Incident {
 				return inProduction{refuse("environment " + env.Name + " is production: nothing is changed there")}
 			}
 			return nil

@@ -17,6 +17,7 @@ func (p *pack) kvActions() []firedrill.Action {
 		p.kvSentinel(), p.kvSentinelStop(), p.kvSentinelRemove(),
 		p.kvWatchWrites(), p.kvAwaitStill(), p.kvAwaitWrites(),
 		p.kvBackup(), p.kvVerifyBackup(), p.kvCompare(), p.kvRestore(), p.kvProtect(),
+		p.kvTakeBackup(),
 	}
 }
 

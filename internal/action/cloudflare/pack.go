@@ -2,6 +2,7 @@ package cloudflare
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -99,7 +100,7 @@ func (p *pack) client(call firedrill.Call) (*Client, error) {
 	if err := call.Environment.Settings.Into(&s); err != nil {
 		return nil, unreadableSettings(call.Environment, err)
 	}
-	key := call.Environment.Name + "\x00" + s.API + "\x00" + s.Account
+	key := fmt.Sprintf("%s\x00%s\x00%s\x00%t", call.Environment.Name, s.API, s.Account, call.Environment.Incident)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.clients[key]; ok {

@@ -23,7 +23,8 @@ import (
 
 // workerActions are the actions on Workers.
 func (p *pack) workerActions() []firedrill.Action {
-	return []firedrill.Action{p.workerFind(), p.workerPin(), p.workerUploadBad(), p.workerDeployBad(), p.workerRollback(), p.workerCompare(), p.workerDefuse(), p.workerLandmines()}
+	return []firedrill.Action{p.workerFind(), p.workerPin(), p.workerUploadBad(), p.workerDeployBad(), p.workerRollback(), p.workerCompare(), p.workerDefuse(), p.workerLandmines(),
+		p.workerFound(), p.workerPoint(), p.workerServe(), p.workerServes()}
 }
 
 // share is one version of a deployment and its part of the traffic.

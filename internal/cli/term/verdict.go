@@ -13,7 +13,7 @@ import (
 // is wrong and how to repair it.
 func (p *Page) Verdict(r firedrill.Result) {
 	p.Line(verdictStyle(r.Verdict), "  "+strings.ToUpper(string(r.Verdict)), verdictText(r))
-	if r.Verdict != firedrill.Passed {
+	if r.Verdict != firedrill.Passed { // of a recovery, it is to be seen what it rests on
 		for _, reason := range r.Reasons {
 			p.Line(Plain, "    why", reason)
 		}
@@ -34,9 +34,9 @@ func (p *Page) Verdict(r firedrill.Result) {
 
 func verdictStyle(v firedrill.Verdict) Style {
 	switch v {
-	case firedrill.Passed:
+	case firedrill.Passed, firedrill.Recovered:
 		return Good
-	case firedrill.Failed:
+	case firedrill.Failed, firedrill.NotRecovered:
 		return Bad
 	}
 	return Warn

@@ -196,7 +196,8 @@ func (d *database) transaction(ctx context.Context, batch []Statement) (results 
 // atomic performs work as one transaction: all of it, or nothing.
 func (d *database) atomic(ctx context.Context, work func() error) error {
 	if err := d.own(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return answerError(err)
+		// Where the client went away at this very moment, it may have begun.
+		return errors.Join(answerError(err), d.rollback())
 	}
 	if err := work(); err != nil {
 		return errors.Join(err, d.rollback())

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"firedrill"
+)
+
+// concludeIncident gives the verdict of the recovery of a real incident. There was
+// no baseline, so it is not asked whether all is as before: `recovered` is said when
+// every step of the recovery went well and something that was looked at afterwards,
+// the data or the service, bears it out. What could not be compared is said beside
+// it. A target that was missed is told, too: it does not undo a recovery.
+func concludeIncident(s *state) firedrill.Finished {
+	f := &findings{}
+	if s.turned != nil {
+		f.add(s.turned.Cause, s.turned.Detail)
+		s.checkOthers(f)
+	} else {
+		s.checkRecovery(f)
+	}
+	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
+	if len(f.codes) > 0 {
+		end.Left = append(end.Left, s.unproven()...)
+	}
+	if len(end.Left) > 0 {
+		end.Environment = firedrill.Dirty
+		f.add(firedrill.ReasonUndoFailed, "the environment is not known to be recovered: "+end.Left[0].What)
+	}
+	end.Verdict, end.ReasonCode, end.Reasons = firedrill.NotRecovered, f.code(), f.texts
+	if len(f.codes) == 0 {
+		late := &findings{}
+		s.checkTargets(late)
+		late.drop(firedrill.ReasonNotMeasured) // there was no sentinel that could have measured it
+		end.Verdict, end.ReasonCode, end.Reasons = firedrill.Recovered, late.code(), append(s.shown(), late.texts...)
+	} else if !slices.ContainsFunc(s.order, (*step).mutated) {
+		end.Reasons = append(end.Reasons, "nothing was changed: the environment is as the incident left it")
+	}
+	end.Reasons = append(end.Reasons, s.uncompared()...)
+	return end
+}
+
+// checkRecovery: something was recovered, and somebody looked at what came of it.
+func (s *state) checkRecovery(f *findings) {
+	if !slices.ContainsFunc(s.order, (*step).recovers) {
+		f.add(firedrill.ReasonUnknownOutcome, "no step recovered anything")
+	}
+	given := s.proved()
+	if !given[firedrill.ProvesData] && !given[firedrill.ProvesService] {
+		f.add(firedrill.ReasonUnknownOutcome, "nothing looked at what came of the recovery: there is no probe to ask and nothing to compare with")
+	}
+	s.checkLooks(f)
+}
+
+// unproven are the recoveries that were begun and are not borne out.
+func (s *state) unproven() []firedrill.Left {
+	var left []firedrill.Left
+	for _, st := range s.order {
+		if st.def.Phase == firedrill.Recover && st.mutated() {
+			l := st.left("was begun, and it is not known that it recovered anything")
+			l.Repair = "firedrill recover --undo " + s.run // to what it found
+			left = append(left, l)
+		}
+	}
+	return left
+}
+
+// uncompared says what there was nothing to compare with, and what was compared
+// only in part.
+func (s *state) uncompared() []string {
+	var texts []string
+	for _, st := range s.order {
+		switch {
+		case st.def.Proves == "":
+		case st.status == skipped && st.reason != turnedBefore:
+			texts = append(texts, fmt.Sprintf("not compared: %s (%s)", firstOf(st.def.Title, st.def.ID), st.reason))
+		case st.status == passed && slices.ContainsFunc(st.ended.Checks, func(c firedrill.Check) bool { return c.Partial }):
+			texts = append(texts, "compared only in part: "+firstOf(st.ended.Summary, st.def.Title, st.def.ID))
+		}
+	}
+	return texts
+}
+
+// mutated tells whether a step was begun that changes something.
+func (st *step) mutated() bool {
+	return st.intended > 0 && st.resolved.Impact != firedrill.Reads && !st.unharmed()
+}
+
+// recovers tells whether a step recovered something.
+func (st *step) recovers() bool {
+	return st.def.Phase == firedrill.Recover && st.status == passed && st.mutated()
+}
+
+// drop takes all findings of a code away.
+func (f *findings) drop(code firedrill.ReasonCode) {
+	kept := findings{}
+	for i, c := range f.codes {
+		if c != code {
+			kept.add(c, f.texts[i])
+		}
+	}
+	*f = kept
+}
