@@ -11,11 +11,13 @@ import (
 
 	"firedrill"
 	"firedrill/internal/engine"
+	"firedrill/internal/state"
 )
 
 // drive is one run in this process.
 type drive struct {
 	r         *Runner
+	lease     state.Lease
 	m         *engine.Machine
 	id        string
 	dir       string
@@ -29,14 +31,14 @@ type drive struct {
 }
 
 // drive runs the machine until the run has finished. first makes the first input.
-func (r *Runner) drive(ctx context.Context, m *engine.Machine, id string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
+func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine, id string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
 	dir, err := r.cfg.Home.RunDir(id)
 	if err != nil {
 		return nil, err
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	d := &drive{r: r, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
+	d := &drive{r: r, lease: lease, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
 		injection: injection{phases: map[string]firedrill.Phase{}}}
 	d.injection.note(earlier)
 	d.observers = newObservers(base, func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
@@ -71,6 +73,8 @@ func (d *drive) loop(ctx context.Context, first engine.Input) error {
 		var in engine.Input
 		select {
 		case in = <-d.inputs:
+		case <-d.lease.Lost():
+			return d.lease.Check(d.base)
 		case <-interrupt:
 			interrupt = nil
 			in = engine.Interrupt{At: d.r.cfg.Now(), Detail: reason(ctx)}
@@ -111,6 +115,13 @@ func (d *drive) step(in engine.Input) error {
 		for _, rec := range rd.Records {
 			d.r.cfg.Listener(rec)
 		}
+		if len(rd.Effects) == 0 {
+			continue
+		}
+		// Whoever took the environment over answers for it now.
+		if err := d.lease.Check(d.base); err != nil {
+			return err
+		}
 		for _, e := range rd.Effects {
 			d.perform(e)
 		}
@@ -139,6 +150,9 @@ func (d *drive) persist(records []firedrill.Record) error {
 		}
 		if got, rerr := d.r.cfg.Journal.Records(d.base, d.id); rerr == nil && len(got) > 0 && got[len(got)-1].Seq >= records[len(records)-1].Seq {
 			return nil
+		}
+		if firedrill.KindOf(err) == firedrill.KindConflict {
+			return err // another process writes this run
 		}
 	}
 	return &firedrill.Error{Op: "run", Kind: firedrill.KindStorage, Target: "run " + d.id,
