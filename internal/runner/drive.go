@@ -41,7 +41,7 @@ func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine
 	d := &drive{r: r, lease: lease, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
 		injection: injection{phases: map[string]firedrill.Phase{}}}
 	d.injection.note(earlier)
-	d.observers = newObservers(base, func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
+	d.observers = newObservers(lease.Guard(base), func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
 	err = d.loop(ctx, first(r.cfg.Now()))
 	end() // observers and calls that are still there must let go of the channel
@@ -183,7 +183,7 @@ func (d *drive) perform(e engine.Effect) {
 		d.flying++
 		go func() {
 			defer cancel()
-			d.reply(d.call(ctx, e))
+			d.reply(d.call(d.lease.Guard(ctx), e))
 		}()
 	}
 }
@@ -262,7 +262,7 @@ func (d *drive) ask(e engine.Effect) (answer engine.Answer) {
 	}
 	ctx, cancel := context.WithTimeout(d.base, DefaultTimeout)
 	defer cancel()
-	done, out, err := doer.Done(ctx, d.callOf(e))
+	done, out, err := doer.Done(d.lease.Guard(ctx), d.callOf(e))
 	answer.Done, answer.Outcome, answer.Problem = done, out, firedrill.ProblemOf(err)
 	if err != nil {
 		answer.Done = firedrill.DoneUnknown

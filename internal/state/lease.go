@@ -23,7 +23,10 @@ type Lease interface {
 	// Check gives nil while nobody else holds the environment. Who holds the
 	// lease asks before each effect, and does nothing more after an error.
 	Check(ctx context.Context) error
-	// Lost is closed once it is known that somebody took the environment over.
+	// Guard gives a context that is over for whoever looks at it once this process
+	// cannot be sure any more: calls that are under way begin no further request.
+	Guard(ctx context.Context) context.Context
+	// Lost is closed once the lease is gone; Check says why.
 	Lost() <-chan struct{}
 	// Release gives the lease back.
 	Release() error
@@ -176,6 +179,9 @@ func (l *fileLease) Check(context.Context) error {
 	}
 	return nil
 }
+
+// Guard gives the context itself: the lock is sure while the process lives.
+func (l *fileLease) Guard(ctx context.Context) context.Context { return ctx }
 
 // Lost never happens to a lock.
 func (l *fileLease) Lost() <-chan struct{} { return nil }

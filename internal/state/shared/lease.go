@@ -150,7 +150,7 @@ func (s *Store) take(ctx context.Context, key string, h state.Holder, from int64
 		}
 		break
 	}
-	l := &lease{s: s, b: b, key: key, run: h.Run, fence: h.Fence, lock: lock, lost: make(chan struct{})}
+	l := &lease{s: s, b: b, key: key, run: h.Run, fence: h.Fence, lock: lock, awake: awake{now: s.cfg.Now}, lost: make(chan struct{})}
 	// A number that is low, because others came and went since it was chosen, is
 	// no lease. Objects of lower ones are of no use any more.
 	st, err := l.check(ctx)
@@ -218,16 +218,17 @@ type lease struct {
 	fence int64
 	lock  state.Lease // on a file of the mirror
 
-	lost chan struct{}
-	once sync.Once
-	end  context.CancelFunc // of the signs of life
-	done chan struct{}
+	awake awake
+	lost  chan struct{}
+	once  sync.Once
+	end   context.CancelFunc // of the signs of life
+	wait  sync.WaitGroup
 }
 
 // Fence is the number.
 func (l *lease) Fence() int64 { return l.fence }
 
-// Lost is closed when a higher number was seen.
+// Lost is closed when a higher number was seen, or this process slept.
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
 // Check looks for a higher number. A store that does not answer is waited for:
@@ -235,6 +236,10 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 func (l *lease) Check(ctx context.Context) error {
 	if err := l.lock.Check(ctx); err != nil {
 		return err
+	}
+	if gap := l.awake.look(); gap > 0 {
+		l.lose()
+		return slept(l.key, gap)
 	}
 	return l.s.patiently(ctx, func() error {
 		_, err := l.check(ctx)
@@ -256,7 +261,7 @@ func (l *lease) check(ctx context.Context) (standing, error) {
 	if err != nil || st.fence == l.fence {
 		return st, err
 	}
-	l.once.Do(func() { close(l.lost) })
+	l.lose()
 	var by *state.Holder
 	if now, err := l.s.holder(ctx, l.b, st.fence); err == nil {
 		by = &now.Holder
@@ -268,9 +273,19 @@ func (l *lease) check(ctx context.Context) (standing, error) {
 // is given back.
 func (l *lease) start() {
 	ctx, end := context.WithCancel(l.s.marks)
-	l.end, l.done = end, make(chan struct{})
-	go func() {
-		defer close(l.done)
+	l.end = end
+	l.wait.Go(func() {
+		tick := time.NewTicker(pulse)
+		defer tick.Stop()
+		for !l.gone() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	l.wait.Go(func() {
 		tick := time.NewTicker(beat)
 		defer tick.Stop()
 		for {
@@ -289,13 +304,13 @@ func (l *lease) start() {
 				_ = l.b.Write(ctx, fenceName(l.fence, beatSuffix), data)
 			}
 		}
-	}()
+	})
 }
 
 // Release gives the lease back. One that was lost is somebody else's.
 func (l *lease) Release() error {
 	l.end()
-	<-l.done
+	l.wait.Wait()
 	if l.isLost() {
 		return l.lock.Release()
 	}

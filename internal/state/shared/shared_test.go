@@ -198,7 +198,7 @@ func TestAHolderThatIsGoneIsReplacedOnItsMachineAlone(t *testing.T) {
 	}
 	l := lost.(*lease) // what a kill leaves: no sign of life, no lock, no release
 	l.end()
-	<-l.done
+	l.wait.Wait()
 	if err := l.lock.Release(); err != nil {
 		t.Fatal(err)
 	}
