@@ -40,7 +40,7 @@ func TestARunOfALostMachineIsFinishedElsewhere(t *testing.T) {
 	if err := cmd.Run(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("it was not killed: %v\n%s", err, out)
 	}
-	run, _ := s.held("b")
+	run := s.held("b")
 	for _, args := range [][]string{{"run", "d1"}, {"resume", run}} {
 		if status, _, told := s.firedrill("b", args...); status == 0 || !strings.Contains(told, run+" holds it") || !strings.Contains(told, "resume "+run+" --take-over") {
 			t.Errorf("%v: exit status %d: %s", args, status, told)
@@ -106,7 +106,7 @@ func TestAHolderThatWakesUpCannotAct(t *testing.T) {
 			case <-time.After(2 * time.Minute):
 				t.Fatalf("it never restored: %s", out)
 			}
-			run, _ := s.held("b")
+			run := s.held("b")
 			status, done, told := s.firedrill("b", "resume", run, "--take-over", "--yes", "--json")
 			if r := s.result(done); r.State != firedrill.Restored {
 				t.Errorf("exit status %d: %+v\n%s", status, r, told)

@@ -42,7 +42,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// stage is a sandbox with a database, a bucket, and a plan that names both.
+// source is an application that shows what is in the database.
+const source = `
+export default { async fetch(request, env) {
+	const { results } = await env.DB.prepare("SELECT id, name FROM catalogue ORDER BY id").all();
+	return Response.json({ ok: true, catalogue: results }, { headers: { "cache-control": "no-store" } });
+} }`
+
+// stage is a sandbox with a database and an application, a bucket, and a plan that names both.
 type stage struct {
 	t     *testing.T
 	cloud *sandboxtest.Cloud
@@ -62,6 +69,8 @@ func newStage(t *testing.T) *stage {
 	s.db = s.cloud.Database("shop")
 	s.cloud.Query(s.db, "CREATE TABLE catalogue (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
 	s.cloud.Query(s.db, "INSERT INTO catalogue (name) VALUES ('a'), ('b'), ('c'), ('d')")
+	s.cloud.Deploy("app", source, []map[string]any{{"type": "d1", "name": "DB", "id": s.db}}, nil)
+	s.cloud.Must(http.MethodPost, "workers/scripts/app/subdomain", map[string]bool{"enabled": true})
 	s.plan = s.file("firedrill.yaml", fmt.Sprintf(`version: 1
 name: machines
 state: {bucket: s3://dr-state/shop, endpoint: %q, credentials: {access_key: {env: STATE_ID}, secret_key: {env: STATE_SECRET}}}
@@ -71,9 +80,10 @@ environments:
     cloudflare: {api: "%s/client/v4", account: %s, token: {file: %q}}
     resources:
       shop: {kind: d1, name: shop}
+      app: {kind: worker, name: app, url: %q, probes: [{path: /, json: {ok: true}}]}
 drills:
   d1: {use: d1-pitr, with: {database: shop}, rto: 5m, rpo: 5m}
-`, store.Endpoint, s.proxy(strings.TrimSuffix(s.cloud.API, "/client/v4")), s.cloud.Account, s.file("token", s.cloud.Token())))
+`, store.Endpoint, s.proxy(strings.TrimSuffix(s.cloud.API, "/client/v4"), ""), s.cloud.Account, s.file("token", s.cloud.Token()), s.proxy(s.cloud.Front, "app.localhost")))
 	return s
 }
 
@@ -87,16 +97,20 @@ func (s *stage) file(name, text string) string {
 }
 
 // proxy passes requests on and lets a test see them.
-func (s *stage) proxy(to string) string {
+func (s *stage) proxy(to, host string) string {
 	s.t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	tr := &http.Transport{}
-	p := httputil.NewSingleHostReverseProxy(u)
-	p.Transport = tr
-	p.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	p := &httputil.ReverseProxy{Transport: tr, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			if r.Out.Host = u.Host; host != "" {
+				r.Out.Host = host
+			}
+		}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := s.between.Load(); f != nil {
 			(*f)(r)
@@ -153,8 +167,8 @@ func (s *stage) result(out string) firedrill.Result {
 	return doc.Runs[0]
 }
 
-// interrupted gives the run that a machine sees as under way, and who holds it.
-func (s *stage) held(machine string) (run, text string) {
+// held gives the run that a machine sees as under way.
+func (s *stage) held(machine string) string {
 	s.t.Helper()
 	status, out, told := s.firedrill(machine, "status", "--json")
 	var doc struct {
@@ -167,7 +181,7 @@ func (s *stage) held(machine string) (run, text string) {
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || status != 0 || len(doc.Running) != 1 || len(doc.Holders) != 1 || doc.Holders[0].Run != doc.Running[0] || doc.Holders[0].Host == "" {
 		s.t.Fatalf("%v, status %d: %s%s", err, status, out, told)
 	}
-	return doc.Running[0], out
+	return doc.Running[0]
 }
 
 // whole tells whether the database is as it was.

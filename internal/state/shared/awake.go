@@ -15,6 +15,10 @@ const (
 	// asleep is how long it may not have run before it stops: meanwhile a person
 	// may have declared it gone.
 	asleep = 20 * time.Second
+	// silence is how long a holder that is declared gone is listened for, so that
+	// one that only sleeps has slept for longer than asleep, even if it gave its
+	// last sign when the listening began.
+	silence = asleep + 2*beat
 )
 
 // awake notes when this process stood still: it was stopped, or its machine slept.

@@ -132,7 +132,14 @@ func (s *Store) take(ctx context.Context, key string, h state.Holder, from int64
 				return nil, err
 			}
 			// The host counts because folders get copied.
-			if gone := now.Machine == s.machine && isHere(now.Host); !gone && st.fence != from {
+			gone := now.Machine == s.machine && isHere(now.Host)
+			if !gone && st.fence == from {
+				if err := s.listen(ctx, b, key, now.Holder); err != nil {
+					return nil, err
+				}
+				gone = true
+			}
+			if !gone {
 				return nil, state.Busy(key, &now.Holder, h.Since, "wait until it has finished; if that process is lost: firedrill resume "+now.Run+" --take-over")
 			}
 		}
@@ -173,6 +180,36 @@ func (s *Store) take(ctx context.Context, key string, h state.Holder, from int64
 	s.mu.Unlock()
 	l.start()
 	return l, nil
+}
+
+// listen waits whether a holder that is declared gone gives a sign of life. A
+// process that gave none for so long was lost, or stood still: when it wakes up it
+// knows that it did, and stops.
+func (s *Store) listen(ctx context.Context, b *bucket.Bucket, key string, was state.Holder) error {
+	s.cfg.Notice(fmt.Sprintf("listening for %s whether process %d on %s lives", s.silence, was.PID, was.Host))
+	end := time.NewTimer(s.silence)
+	defer end.Stop()
+	look := time.NewTicker(beat)
+	defer look.Stop()
+	for over := false; !over; {
+		select {
+		case <-ctx.Done():
+			return &firedrill.Error{Op: "take the lease over", Kind: firedrill.KindInterrupted, Target: "environment " + key, Detail: "stopped before it was done", Err: ctx.Err()}
+		case <-look.C:
+		case <-end.C:
+			over = true
+		}
+		now, err := s.holder(ctx, b, was.Fence)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // somebody else took it; the next look shows who
+		case err != nil:
+			return err
+		case !now.Seen.Equal(was.Seen):
+			return state.Busy(key, &now.Holder, s.cfg.Now(), "it lives: let it finish, or stop it: firedrill abort "+now.Run)
+		}
+	}
+	return nil
 }
 
 // Holder tells who holds an environment, nil if nobody does or who did is proved

@@ -66,7 +66,8 @@ type Store struct {
 	cfg         Config
 	journal     *journal.Journal // the mirror's
 	machine     string           // names the mirror among all machines'
-	marks       context.Context  // of looking for wishes
+	silence     time.Duration
+	marks       context.Context // of looking for wishes
 	end         context.CancelFunc
 
 	mu     sync.Mutex
@@ -93,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Home: home, cfg: cfg, fences: map[string]int64{}, sent: map[string]map[string]stamp{}, looked: map[string]time.Time{}}
+	s := &Store{Home: home, cfg: cfg, silence: silence, fences: map[string]int64{}, sent: map[string]map[string]stamp{}, looked: map[string]time.Time{}}
 	if s.machine, err = machineID(filepath.Join(cfg.Mirror, "machine"), cfg.NewID); err != nil {
 		return nil, err
 	}

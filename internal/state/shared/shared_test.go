@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,6 +218,11 @@ func TestAHolderThatIsGoneIsReplacedOnItsMachineAlone(t *testing.T) {
 	if err != nil || next.Fence() != 2 {
 		t.Fatalf("the same machine: %v", err)
 	}
+	b.silence = 3 * beat
+	if _, err := b.TakeOver(t.Context(), "e", state.Holder{Run: "r", Since: time.Now()}, next.Fence()); firedrill.KindOf(err) != firedrill.KindBusy || !strings.Contains(firedrill.RemedyOf(err), "lives") {
+		t.Errorf("taken over from one that lives: %v", err)
+	}
+	b.silence = 0 // as if it slept
 	taken, err := b.TakeOver(t.Context(), "e", state.Holder{Run: "r", Since: time.Now()}, next.Fence())
 	if err != nil {
 		t.Fatal(err)
