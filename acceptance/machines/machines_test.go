@@ -81,6 +81,37 @@ func TestALostRunIsFinishedOnItsMachine(t *testing.T) {
 	s.whole()
 }
 
+// TestARunLivesWhereItBegan: one that began before the plan named a bucket is
+// finished first, in the local folder.
+func TestARunLivesWhereItBegan(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	text, err := os.ReadFile(s.plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file("firedrill.yaml", strings.Replace(string(text), "\nstate: ", "\n# state: ", 1))
+	cmd, out := s.start("a", "run", "d1")
+	s.see(once(restores, func() { _ = cmd.Process.Kill() }))
+	if err := cmd.Run(); err == nil {
+		t.Fatalf("it was not killed: %s", out)
+	}
+	s.file("firedrill.yaml", string(text))
+	status, _, told := s.firedrill("a", "run", "d1")
+	_, run, found := strings.Cut(told, "finish it first: firedrill resume ")
+	if status == 0 || !found {
+		t.Fatalf("exit status %d: %s", status, told)
+	}
+	status, done, told := s.firedrill("a", "resume", strings.TrimSpace(run), "--json")
+	if r := s.result(done); r.State != firedrill.Restored {
+		t.Errorf("exit status %d: %+v\n%s", status, r, told)
+	}
+	s.whole()
+	if status, _, told := s.firedrill("a", "run", "d1"); status != 0 {
+		t.Errorf("the next drill: exit status %d: %s", status, told)
+	}
+}
+
 // TestAHolderThatWakesUpCannotAct stops the real process while the database is
 // damaged, has another machine finish the run, and wakes it up.
 func TestAHolderThatWakesUpCannotAct(t *testing.T) {

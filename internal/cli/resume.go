@@ -45,7 +45,16 @@ func (a *app) resume(ctx context.Context, given []string, takeOver bool) (err er
 	}
 	live := a.live()
 	defer live.Close()
-	s, err := a.open(ctx, environments, action.SystemSecrets(), live)
+	open := a.open
+	if len(given) > 0 {
+		// A run lives where it began, also if the plan named no bucket then.
+		if local, err := a.isLocal(ctx, given[0]); err != nil {
+			return err
+		} else if local {
+			open = a.openLocal
+		}
+	}
+	s, err := open(ctx, environments, action.SystemSecrets(), live)
 	if err != nil {
 		return err
 	}

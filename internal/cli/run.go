@@ -61,6 +61,9 @@ func (a *app) run(ctx context.Context, names []string) (err error) {
 		}
 		programs = append(programs, *prog)
 	}
+	if err := a.leftLocally(ctx, programs); err != nil {
+		return err
+	}
 	live := a.live()
 	s, err := a.open(ctx, p.Environments, action.SystemSecrets(), live)
 	if err != nil {

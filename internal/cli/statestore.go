@@ -11,6 +11,7 @@ import (
 	"firedrill/internal/action"
 	"firedrill/internal/bucket"
 	"firedrill/internal/cli/term"
+	"firedrill/internal/journal"
 	"firedrill/internal/plan"
 	"firedrill/internal/runner"
 	"firedrill/internal/state"
@@ -54,6 +55,52 @@ func (a *app) openShared(ctx context.Context, dir string, in firedrill.StateStor
 		return nil, err
 	}
 	return a.station(c, cfg, s, s, s.Close), nil
+}
+
+// isLocal tells whether a run is in the local folder.
+func (a *app) isLocal(ctx context.Context, run string) (is bool, err error) {
+	err = a.locally(ctx, func(s *station) error {
+		_, err := s.journal.Records(ctx, run)
+		if is = err == nil; firedrill.KindOf(err) == firedrill.KindUsage {
+			return nil
+		}
+		return err
+	})
+	return is, err
+}
+
+// leftLocally refuses to drill environments on which a run of the local folder is
+// not finished: a bucket knows nothing of it.
+func (a *app) leftLocally(ctx context.Context, programs []firedrill.Program) error {
+	if in, err := a.stateStore(); err != nil || in == nil {
+		return err
+	}
+	return a.locally(ctx, func(s *station) error {
+		for _, p := range programs {
+			left, err := s.journal.Runs(ctx, journal.Query{Environment: p.Environment.Name, Unfinished: true})
+			if err != nil {
+				return err
+			}
+			if len(left) > 0 {
+				return &firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindBusy, Target: "environment " + p.Environment.Name,
+					Detail: "run " + left[0].ID + ", in the local state folder, is not finished", Remedy: "finish it first: firedrill resume " + left[0].ID}
+			}
+		}
+		return nil
+	})
+}
+
+// locally does something with the local folder, if there is one.
+func (a *app) locally(ctx context.Context, do func(*station) error) error {
+	dir, err := a.homeDir()
+	if err != nil || !state.Exists(dir) {
+		return err
+	}
+	s, err := a.openLocal(ctx, nil, action.SystemSecrets(), nil)
+	if err != nil {
+		return err
+	}
+	return s.close(do(s))
 }
 
 // secretValue gives what a reference of the plan refers to.
