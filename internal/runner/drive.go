@@ -151,8 +151,8 @@ func (d *drive) persist(records []firedrill.Record) error {
 		if got, rerr := d.r.cfg.Journal.Records(d.base, d.id); rerr == nil && len(got) > 0 && got[len(got)-1].Seq >= records[len(records)-1].Seq {
 			return nil
 		}
-		if firedrill.KindOf(err) == firedrill.KindConflict {
-			return err // another process writes this run
+		if kind := firedrill.KindOf(err); kind == firedrill.KindConflict || kind == firedrill.KindInterrupted {
+			return err // another process has this run now
 		}
 	}
 	return &firedrill.Error{Op: "run", Kind: firedrill.KindStorage, Target: "run " + d.id,

@@ -160,23 +160,25 @@ func (s *Store) take(ctx context.Context, key string, h state.Holder, from int64
 	l := &lease{s: s, b: b, key: key, run: h.Run, fence: h.Fence, lock: lock, awake: awake{now: s.cfg.Now}, lost: make(chan struct{})}
 	// A number that is low, because others came and went since it was chosen, is
 	// no lease. Objects of lower ones are of no use any more.
-	st, err := l.check(ctx)
+	var st standing
+	err = s.patiently(ctx, func() (err error) {
+		st, err = l.check(ctx)
+		return err
+	})
 	if l.isLost() {
 		return nil, state.Busy(key, nil, h.Since, "see: firedrill status")
+	}
+	if err == nil {
+		err = s.patiently(ctx, func() error { return s.fetch(ctx, h.Run) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.give(ctx))
 	}
 	for _, name := range st.old {
-		if err := b.Remove(ctx, name); err != nil {
-			return nil, errors.Join(err, l.give(ctx))
-		}
-	}
-	if err := s.fetch(ctx, h.Run); err != nil {
-		return nil, errors.Join(err, l.give(ctx))
+		_ = b.Remove(ctx, name) // what stays is taken away the next time
 	}
 	s.mu.Lock()
-	s.fences[h.Run] = h.Fence
+	s.held[h.Run] = l
 	s.mu.Unlock()
 	l.start()
 	return l, nil
@@ -348,6 +350,9 @@ func (l *lease) start() {
 func (l *lease) Release() error {
 	l.end()
 	l.wait.Wait()
+	l.s.mu.Lock()
+	delete(l.s.held, l.run)
+	l.s.mu.Unlock()
 	if l.isLost() {
 		return l.lock.Release()
 	}

@@ -36,6 +36,17 @@ func (s *Store) Append(ctx context.Context, run string, records []firedrill.Reco
 	if len(records) == 0 {
 		return nil
 	}
+	head := header{Format: batchFormat, Machine: s.machine}
+	s.mu.Lock()
+	l := s.held[run]
+	s.mu.Unlock()
+	if l != nil {
+		// Who lost the run must not write over the files of who has it now.
+		if err := l.Check(ctx); err != nil {
+			return err
+		}
+		head.Fence = l.fence
+	}
 	if err := s.follows(ctx, run, records[0].Seq); err != nil {
 		return err
 	}
@@ -46,9 +57,6 @@ func (s *Store) Append(ctx context.Context, run string, records []firedrill.Reco
 	if err := s.push(ctx, run, !ends); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	head := header{batchFormat, s.machine, s.fences[run]}
-	s.mu.Unlock()
 	var data bytes.Buffer
 	enc := json.NewEncoder(&data)
 	if err := enc.Encode(head); err != nil {

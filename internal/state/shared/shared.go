@@ -70,9 +70,9 @@ type Store struct {
 	marks       context.Context // of looking for wishes
 	end         context.CancelFunc
 
-	mu     sync.Mutex
-	fences map[string]int64            // by run: what this process holds
-	sent   map[string]map[string]stamp // by run and file: what is in the bucket
+	mu   sync.Mutex
+	held map[string]*lease           // by run: what this process holds
+	sent map[string]map[string]stamp // by run and file: what is in the bucket
 
 	looking sync.Mutex
 	looked  map[string]time.Time // by run: when wishes were last looked for
@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Home: home, cfg: cfg, silence: silence, fences: map[string]int64{}, sent: map[string]map[string]stamp{}, looked: map[string]time.Time{}}
+	s := &Store{Home: home, cfg: cfg, silence: silence, held: map[string]*lease{}, sent: map[string]map[string]stamp{}, looked: map[string]time.Time{}}
 	if s.machine, err = machineID(filepath.Join(cfg.Mirror, "machine"), cfg.NewID); err != nil {
 		return nil, err
 	}

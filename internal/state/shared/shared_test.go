@@ -231,6 +231,21 @@ func TestAHolderThatIsGoneIsReplacedOnItsMachineAlone(t *testing.T) {
 		t.Errorf("who lost it: %v", err)
 	}
 	<-next.Lost()
+	dir, err := again.RunDir("r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "acks"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Append(t.Context(), "r", []firedrill.Record{statetest.Started("r")}); firedrill.KindOf(err) != firedrill.KindInterrupted {
+		t.Errorf("who lost it appends: %v", err)
+	}
+	if files, err := again.files("r", ""); err != nil {
+		t.Error(err)
+	} else if names, err := files.Names(t.Context()); err != nil || len(names) > 0 {
+		t.Errorf("who lost it wrote %q, %v", names, err)
+	}
 	if err := taken.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
