@@ -114,7 +114,7 @@ func asked(ctx context.Context, b *bucket.Bucket, name string) (*state.Stop, err
 	case err != nil:
 		return nil, err
 	case json.Unmarshal(data, &wish) != nil:
-		return &state.Stop{}, nil // it is there, and it stops
+		return &state.Stop{}, nil //nolint:nilerr // it is there, and it stops
 	}
 	return &wish, nil
 }

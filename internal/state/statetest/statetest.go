@@ -50,7 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) func(process string) Store) {
 	}
 }
 
-// Started, Note and Ended are records of a run for tests.
+// Started is the first record of a run, for tests.
 func Started(run string) firedrill.Record {
 	return firedrill.Record{Seq: 1, At: firedrill.Stamp{Wall: time.Unix(1, 1).UTC(), Mono: 1, Boot: "b"}, Body: firedrill.RunStarted{Format: firedrill.RecordFormat, Run: run,
 		Program: firedrill.Program{Drill: "d", Environment: firedrill.Environment{Name: "e"}, Inputs: firedrill.Values{"n": int64(1)<<53 + 1}}}}
