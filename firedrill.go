@@ -88,8 +88,20 @@ type Plan struct {
 	Name         string                 `json:"name"`
 	File         string                 `json:"file"`
 	Hash         string                 `json:"hash"` // SHA-256 of the file, hex
+	State        *StateStore            `json:"state,omitempty"`
 	Environments map[string]Environment `json:"environments"`
 	Drills       []Drill                `json:"drills"` // in the order of the file
+}
+
+// StateStore is a bucket in which runs are kept, so that another machine can
+// finish what a lost one began; a plan without one keeps them in the local
+// folder. It holds references to secrets, never their values.
+type StateStore struct {
+	Bucket    string `json:"bucket"`             // s3://bucket/prefix
+	Endpoint  string `json:"endpoint,omitempty"` // https://host
+	Region    string `json:"region,omitempty"`
+	AccessKey Values `json:"access_key"` // {env: …}, {file: …} or {command: […]}
+	SecretKey Values `json:"secret_key"` // likewise
 }
 
 // Environment is a place that can be drilled, or must be protected. It holds

@@ -31,6 +31,8 @@ func rules() []rule {
 		{pkg: "internal/bucket", may: []string{vocabulary}, why: "a bucket knows nothing about what is stored in it, and has the methods of a place without importing one"},
 		{pkg: "internal/journal", may: []string{vocabulary}, why: "the journal stores records and knows nothing about their meaning"},
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
+		{pkg: "internal/state/shared", may: []string{vocabulary, "internal/state", "internal/journal", "internal/bucket"}, why: "a bucket that is mirrored by a folder and a journal of this machine"},
+		{pkg: "internal/state/statetest", may: []string{vocabulary, "internal/state", "internal/journal"}, why: "the conformance suite holds for every state store"},
 		{pkg: "internal/isolation", may: []string{vocabulary}, pure: true, why: "which resource belongs to which environment follows from the configurations alone"},
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
 		{pkg: "internal/runbook", may: []string{vocabulary}, pure: true, why: "a runbook follows from the plan alone"},

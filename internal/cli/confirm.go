@@ -34,10 +34,31 @@ func (a *app) confirmChange(op, what string, env firedrill.Environment, unattend
 			Remedy: remedy}
 	}
 	fmt.Fprintf(a.Stderr, "%s\nType its name to go on: ", what)
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != env.Name {
-		return &firedrill.Error{Op: op, Kind: firedrill.KindGuard, Target: "environment " + env.Name,
-			Detail: "the name was not typed; nothing was changed", Remedy: "type " + env.Name + " to confirm"}
+	return a.typed(op, "environment "+env.Name, env.Name)
+}
+
+// confirmHolder asks a person to type the host of the process that is said to be
+// lost. --yes stands for it where nobody is asked about the environment either.
+func (a *app) confirmHolder(what string, env firedrill.Environment, host string) error {
+	const op = "take the run over"
+	fmt.Fprintln(a.Stderr, what)
+	in, ok := a.Stdin.(*os.File)
+	switch {
+	case a.global.yes && (env.Class == firedrill.ClassSandbox || env.Class == firedrill.ClassCI):
+		return nil
+	case !ok || !xterm.IsTerminal(int(in.Fd())) || a.global.yes:
+		return &firedrill.Error{Op: op, Kind: firedrill.KindGuard, Target: "host " + host, Detail: "nobody said that its process is gone", Remedy: "look at that host, and do it on a terminal; --yes is enough on class sandbox or ci"}
+	}
+	fmt.Fprint(a.Stderr, "Look at that host. Type its name to take the run over: ")
+	return a.typed(op, "host "+host, host)
+}
+
+// typed reads a line and compares it.
+func (a *app) typed(op, target, want string) error {
+	line, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != want {
+		return &firedrill.Error{Op: op, Kind: firedrill.KindGuard, Target: target,
+			Detail: "the name was not typed; nothing was changed", Remedy: "type " + want + " to confirm"}
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	live.Line(term.Plain, "", "")
-	s, err := a.open(ctx, p.Environments, secrets, live)
+	s, err := a.openLocal(ctx, p.Environments, secrets, live)
 	if err != nil {
 		return err
 	}

@@ -252,7 +252,11 @@ func (a *app) proveWith(ctx context.Context, s *station, client *cloudflare.Clie
 		return nil
 	}
 	used := usedActions(records, true)
-	if err := (proof{client.API(), client.Account(), a.Version, used, r.Run, a.Now().UTC()}).remember(s.home.Dir()); err != nil {
+	home, err := a.homeDir()
+	if err != nil {
+		return err
+	}
+	if err := (proof{client.API(), client.Account(), a.Version, used, r.Run, a.Now().UTC()}).remember(home); err != nil {
 		return err
 	}
 	x.add(check{Environment: liveEnvironment, Name: prog.Drill, Status: healthOK, Detail: fmt.Sprintf("%s: passed, %s proven", how, term.Plural(int64(len(used)), "action"))})

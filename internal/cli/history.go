@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"firedrill/internal/action"
 	"firedrill/internal/cli/term"
 	"firedrill/internal/journal"
+	"firedrill/internal/state"
 )
 
 func (a *app) historyCommand() *cobra.Command {
@@ -119,10 +121,18 @@ func (a *app) status(ctx context.Context) (err error) {
 		for _, i := range interrupted {
 			ids = append(ids, i.Run.ID)
 		}
+		holders := []state.Holder{}
 		for _, r := range running {
 			now = append(now, r.ID)
+			h, err := s.runner.Holder(ctx, r.ID)
+			if err != nil {
+				return err
+			}
+			if h != nil {
+				holders = append(holders, *h)
+			}
 		}
-		return a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "running": now, "interrupted": ids, "halted": halt})
+		return a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "running": now, "holders": holders, "interrupted": ids, "halted": halt})
 	}
 	a.out.Columns(rows)
 	if halt != nil {
@@ -130,8 +140,25 @@ func (a *app) status(ctx context.Context) (err error) {
 	}
 	for _, r := range running {
 		a.out.Line(term.Plain, "under way", fmt.Sprintf("run %s (%s on %s), begun %s; stop it: firedrill abort %s", r.ID, r.Drill, r.Environment, term.Ago(a.Now().Sub(r.Started)), r.ID))
+		if err := a.showHolder(ctx, s, r.ID); err != nil {
+			return err
+		}
 	}
 	a.warnInterrupted(interrupted)
+	return nil
+}
+
+// showHolder says which process works on a run, and for how long nothing was heard
+// of it.
+func (a *app) showHolder(ctx context.Context, s *station, run string) error {
+	h, err := s.runner.Holder(ctx, run)
+	if err != nil || h == nil {
+		return err
+	}
+	a.out.Line(term.Plain, "  holder", h.Describe(a.Now()))
+	if !h.Seen.IsZero() && a.Now().Sub(h.Seen) > time.Minute {
+		a.out.Line(term.Plain, "  if lost", "firedrill resume "+run+" --take-over")
+	}
 	return nil
 }
 

@@ -60,6 +60,9 @@ func (a *app) run(ctx context.Context, names []string) (err error) {
 		}
 		programs = append(programs, *prog)
 	}
+	if err := a.leftLocally(ctx, programs); err != nil {
+		return err
+	}
 	live := a.live()
 	s, err := a.open(ctx, p.Environments, action.SystemSecrets(), live)
 	if err != nil {
@@ -115,7 +118,11 @@ func (a *app) describe(s *station, records []firedrill.Record) (firedrill.Result
 		return r, &firedrill.Error{Op: "read the run", Kind: firedrill.KindCorrupt, Err: err}
 	}
 	started, _ := records[0].Body.(firedrill.RunStarted)
-	if r.Platform, err = a.platform(s.home.Dir(), started.Program.Environment, records); err != nil {
+	home, err := a.homeDir()
+	if err != nil {
+		return r, err
+	}
+	if r.Platform, err = a.platform(home, started.Program.Environment, records); err != nil {
 		return r, err
 	}
 	r.Evidence = s.home.RunPath(r.Run)

@@ -54,14 +54,16 @@ func (a *app) haltCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "halt", Short: "Stop all runs, and refuse new ones until it is lifted",
 		Long: `Halt stops all runs of this machine's state folder as abort does, and refuses
-new ones with exit status 5 until firedrill halt --off. What is damaged can still
-be put back: firedrill resume works on, and so does firedrill recover.`,
+new ones with exit status 5 until firedrill halt --off. Where the plan names a
+bucket (state:), that holds for all machines that use it. What is damaged can
+still be put back: firedrill resume works on, and so does
+firedrill recover.`,
 		Example: `  firedrill halt --reason "incident 4711"
   firedrill halt --off`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.off {
-				return a.liftHalt()
+				return a.liftHalt(c.Context())
 			}
 			return a.halt(c.Context(), o)
 		},
@@ -123,7 +125,7 @@ func abortable(ctx context.Context, s *station, given []string) (journal.Run, er
 func (a *app) halt(ctx context.Context, o stopOptions) (err error) {
 	s, err := a.open(ctx, nil, action.SystemSecrets(), nil)
 	if err != nil {
-		return err
+		return errors.Join(err, a.haltHere(o)) // what can be halted, is
 	}
 	defer func() { err = s.close(err) }()
 	if err := s.home.Halt(a.stopOf(o)); err != nil {
@@ -136,7 +138,8 @@ func (a *app) halt(ctx context.Context, o stopOptions) (err error) {
 	return a.awaitEnds(ctx, s, running, o, "halted")
 }
 
-func (a *app) liftHalt() error {
+// haltHere halts the runs of this machine alone.
+func (a *app) haltHere(o stopOptions) error {
 	dir, err := a.homeDir()
 	if err != nil {
 		return err
@@ -145,7 +148,16 @@ func (a *app) liftHalt() error {
 	if err != nil {
 		return err
 	}
-	was, err := home.Lift()
+	return home.Halt(a.stopOf(o))
+}
+
+func (a *app) liftHalt(ctx context.Context) (err error) {
+	s, err := a.open(ctx, nil, action.SystemSecrets(), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = s.close(err) }()
+	was, err := s.home.Lift()
 	if err != nil {
 		return err
 	}
@@ -270,15 +282,30 @@ func (a *app) remind(c *cobra.Command) (err error) {
 		return nil
 	}
 	dir, err := a.homeDir()
-	if err != nil || !state.Exists(dir) {
-		return err
-	}
-	s, err := a.open(c.Context(), nil, action.SystemSecrets(), nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.journal.Close()) }()
-	_, interrupted, err := s.runner.Unfinished(c.Context())
+	if state.Exists(dir) {
+		if err := a.remindOf(c.Context(), a.openLocal); err != nil {
+			return err
+		}
+	}
+	// A bucket is asked by those alone that need it anyway.
+	if in, err := a.stateStore(); err != nil || in == nil || !slices.Contains([]string{"run", "plan", "history", "show"}, name) {
+		return nil //nolint:nilerr // the command says it better
+	}
+	return a.remindOf(c.Context(), a.open)
+}
+
+type opener = func(context.Context, map[string]firedrill.Environment, action.Secrets, *term.Live) (*station, error)
+
+func (a *app) remindOf(ctx context.Context, open opener) (err error) {
+	s, err := open(ctx, nil, action.SystemSecrets(), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = s.close(err) }()
+	_, interrupted, err := s.runner.Unfinished(ctx)
 	if err != nil {
 		return err
 	}

@@ -60,30 +60,60 @@ func (a *app) loadPlan() (*firedrill.Plan, catalog, error) {
 	return p, c, err
 }
 
-// station is an opened state folder with a runner.
+// station is an opened state store with a runner.
 type station struct {
 	catalog
-	home    *state.Home
-	journal *journal.Journal
+	home    store
+	journal runner.Journal
 	runner  *runner.Runner
+	done    func() error
 }
 
-// open opens the state folder. live, where given, is shown what runs do.
+// store is what commands need of a state store: the local folder or a bucket.
+type store interface {
+	runner.Home
+	RunPath(run string) string
+	Halt(wish state.Stop) error
+	Lift() (bool, error)
+	Abort(run string, wish state.Stop) error
+}
+
+// open opens the state store: the bucket that the plan here names, else the local
+// folder. live, where given, is shown what runs do.
 func (a *app) open(ctx context.Context, environments map[string]firedrill.Environment, secrets action.Secrets, live *term.Live) (*station, error) {
-	dir, err := a.homeDir()
+	in, err := a.stateStore()
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.wire(environments, dir, secrets)
+	if in == nil {
+		return a.openLocal(ctx, environments, secrets, live)
+	}
+	dir, c, cfg, err := a.prepare(environments, secrets, live)
 	if err != nil {
 		return nil, err
 	}
-	var cfg runner.Config
+	return a.openShared(ctx, dir, *in, c, cfg)
+}
+
+// openLocal opens the local folder, whatever a plan says.
+func (a *app) openLocal(ctx context.Context, environments map[string]firedrill.Environment, secrets action.Secrets, live *term.Live) (*station, error) {
+	dir, c, cfg, err := a.prepare(environments, secrets, live)
+	if err != nil {
+		return nil, err
+	}
+	return a.openAt(ctx, dir, c, cfg)
+}
+
+func (a *app) prepare(environments map[string]firedrill.Environment, secrets action.Secrets, live *term.Live) (dir string, c catalog, cfg runner.Config, err error) {
+	if dir, err = a.homeDir(); err != nil {
+		return dir, c, cfg, err
+	}
+	c, err = a.wire(environments, dir, secrets)
 	if live != nil {
 		cfg.Listener, cfg.Progress = live.Record, live.Progress
 	}
 	cfg.Now = runner.Clock()
-	return a.openAt(ctx, dir, c, cfg)
+	return dir, c, cfg, err
 }
 
 // openAt opens a folder with actions that are gathered already; the rest of cfg
@@ -97,13 +127,19 @@ func (a *app) openAt(ctx context.Context, dir string, c catalog, cfg runner.Conf
 	if err != nil {
 		return nil, err
 	}
-	cfg.Journal, cfg.Home, cfg.Registry, cfg.Resolver = j, home, c.registry, plan.NewResolver(c.registry)
-	cfg.NewID = func() string { return ulid.Make().String() }
-	cfg.Version, cfg.Executor = a.Version, a.executor()
-	return &station{catalog: c, home: home, journal: j, runner: runner.New(cfg)}, nil
+	return a.station(c, cfg, home, j, j.Close), nil
 }
 
-func (s *station) close(err error) error { return errors.Join(err, s.journal.Close()) }
+func (a *app) station(c catalog, cfg runner.Config, home store, j runner.Journal, done func() error) *station {
+	cfg.Journal, cfg.Home, cfg.Registry, cfg.Resolver = j, home, c.registry, plan.NewResolver(c.registry)
+	cfg.NewID = newID
+	cfg.Version, cfg.Executor = a.Version, a.executor()
+	return &station{catalog: c, home: home, journal: j, runner: runner.New(cfg), done: done}
+}
+
+func newID() string { return ulid.Make().String() }
+
+func (s *station) close(err error) error { return errors.Join(err, s.done()) }
 
 // executor names who runs this: user@host.
 func (a *app) executor() string {

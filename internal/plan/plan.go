@@ -52,7 +52,7 @@ func Parse(file string, data []byte, cat firedrill.Catalog, lib Library) (*fired
 	}
 	p.Name = b.required(root, "name", "the plan")
 	if n := root.get("state"); n != nil {
-		b.fail(n.pos, "a state store other than the local folder is not available in this version", "remove it; the state folder is --home")
+		p.State = b.state(n)
 	}
 	b.environments(root, p)
 	b.drills(root, p)

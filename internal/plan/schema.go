@@ -16,6 +16,7 @@ func Schema(cat firedrill.Catalog, lib Library) ([]byte, error) {
 	root := closed(map[string]*jsonschema.Schema{
 		"version": {Const: jsonschema.Ptr[any](1), Description: "version of the format"},
 		"name":    text("name of the plan"),
+		"state":   stateSchema(),
 		"environments": {Type: "object", Description: "places that can be drilled, or must be protected",
 			AdditionalProperties: environmentSchema(cat), MinProperties: jsonschema.Ptr(1)},
 		"drills": {Type: "object", Description: "drills, by name", AdditionalProperties: drillSchema(cat, lib)},
@@ -48,6 +49,12 @@ func oneOf(doc string, names []string) *jsonschema.Schema {
 // closed makes an object that takes no other keys.
 func closed(properties map[string]*jsonschema.Schema, required ...string) *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "object", Properties: properties, Required: required, AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}}}
+}
+
+func stateSchema() *jsonschema.Schema {
+	s := typeSchema(reflect.TypeFor[stateSettings]())
+	s.Description = "bucket in which runs are kept, so that another machine can finish them; left out: the local folder"
+	return s
 }
 
 func environmentSchema(cat firedrill.Catalog) *jsonschema.Schema {

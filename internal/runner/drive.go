@@ -11,11 +11,13 @@ import (
 
 	"firedrill"
 	"firedrill/internal/engine"
+	"firedrill/internal/state"
 )
 
 // drive is one run in this process.
 type drive struct {
 	r         *Runner
+	lease     state.Lease
 	m         *engine.Machine
 	id        string
 	dir       string
@@ -29,17 +31,17 @@ type drive struct {
 }
 
 // drive runs the machine until the run has finished. first makes the first input.
-func (r *Runner) drive(ctx context.Context, m *engine.Machine, id string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
+func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine, id string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
 	dir, err := r.cfg.Home.RunDir(id)
 	if err != nil {
 		return nil, err
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	d := &drive{r: r, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
+	d := &drive{r: r, lease: lease, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
 		injection: injection{phases: map[string]firedrill.Phase{}}}
 	d.injection.note(earlier)
-	d.observers = newObservers(base, func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
+	d.observers = newObservers(lease.Guard(base), func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
 	err = d.loop(ctx, first(r.cfg.Now()))
 	end() // observers and calls that are still there must let go of the channel
@@ -71,6 +73,8 @@ func (d *drive) loop(ctx context.Context, first engine.Input) error {
 		var in engine.Input
 		select {
 		case in = <-d.inputs:
+		case <-d.lease.Lost():
+			return d.lease.Check(d.base)
 		case <-interrupt:
 			interrupt = nil
 			in = engine.Interrupt{At: d.r.cfg.Now(), Detail: reason(ctx)}
@@ -111,6 +115,13 @@ func (d *drive) step(in engine.Input) error {
 		for _, rec := range rd.Records {
 			d.r.cfg.Listener(rec)
 		}
+		if len(rd.Effects) == 0 {
+			continue
+		}
+		// Whoever took the environment over answers for it now.
+		if err := d.lease.Check(d.base); err != nil {
+			return err
+		}
 		for _, e := range rd.Effects {
 			d.perform(e)
 		}
@@ -139,6 +150,9 @@ func (d *drive) persist(records []firedrill.Record) error {
 		}
 		if got, rerr := d.r.cfg.Journal.Records(d.base, d.id); rerr == nil && len(got) > 0 && got[len(got)-1].Seq >= records[len(records)-1].Seq {
 			return nil
+		}
+		if kind := firedrill.KindOf(err); kind == firedrill.KindConflict || kind == firedrill.KindInterrupted {
+			return err // another process has this run now
 		}
 	}
 	return &firedrill.Error{Op: "run", Kind: firedrill.KindStorage, Target: "run " + d.id,
@@ -169,7 +183,7 @@ func (d *drive) perform(e engine.Effect) {
 		d.flying++
 		go func() {
 			defer cancel()
-			d.reply(d.call(ctx, e))
+			d.reply(d.call(d.lease.Guard(ctx), e))
 		}()
 	}
 }
@@ -248,7 +262,7 @@ func (d *drive) ask(e engine.Effect) (answer engine.Answer) {
 	}
 	ctx, cancel := context.WithTimeout(d.base, DefaultTimeout)
 	defer cancel()
-	done, out, err := doer.Done(ctx, d.callOf(e))
+	done, out, err := doer.Done(d.lease.Guard(ctx), d.callOf(e))
 	answer.Done, answer.Outcome, answer.Problem = done, out, firedrill.ProblemOf(err)
 	if err != nil {
 		answer.Done = firedrill.DoneUnknown

@@ -31,13 +31,34 @@ type Journal interface {
 	Runs(ctx context.Context, q journal.Query) ([]journal.Run, error)
 }
 
+// Home is what a runner needs of a state store beside the journal. The local
+// folder is one, a bucket another.
+type Home interface {
+	// RunDir is the folder of a run on this machine.
+	RunDir(run string) (string, error)
+	// Acquire takes an environment. Of several that try, one succeeds; the
+	// others' errors are of [firedrill.KindBusy]. The run's folder is then as
+	// its records say.
+	Acquire(ctx context.Context, key string, holder state.Holder) (state.Lease, error)
+	// TakeOver takes it from a holder that a person declared gone, named by its
+	// fencing number: another one keeps it.
+	TakeOver(ctx context.Context, key string, holder state.Holder, from int64) (state.Lease, error)
+	// Holder tells who holds an environment, nil if nobody does.
+	Holder(ctx context.Context, key string) (*state.Holder, error)
+	// Halted tells who wants all drills to turn back, Aborted who wants it of one
+	// run, and Stopped either.
+	Halted() (*state.Stop, error)
+	Aborted(run string) (*state.Stop, error)
+	Stopped(run string) (*state.Stop, error)
+}
+
 // DefaultTimeout bounds a call whose step and action set no time-out.
 const DefaultTimeout = 10 * time.Minute
 
 // Config is what a runner works with. All fields but the two listeners are required.
 type Config struct {
 	Journal  Journal
-	Home     *state.Home
+	Home     Home
 	Registry *action.Registry
 	Resolver firedrill.Resolver
 	Now      func() firedrill.Stamp
@@ -97,7 +118,7 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 		r.watch(watching, p, id, stop)
 	}()
 	defer func() { done(); <-watched; stop(nil) }()
-	records, err := r.drive(ctx, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
+	records, err := r.drive(ctx, lease, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
 		return engine.Start{At: at, Run: id, Version: r.cfg.Version, Executor: r.cfg.Executor, Program: p}
 	})
 	return records, errors.Join(err, lease.Release())
@@ -106,25 +127,65 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 // Resume takes up a run that another process left, puts back what is open,
 // and brings it to its end. An injection is never done again.
 func (r *Runner) Resume(ctx context.Context, run string) ([]firedrill.Record, error) {
-	records, err := r.cfg.Journal.Records(ctx, run)
+	return r.resume(ctx, run, func(key string, h state.Holder) (state.Lease, error) { return r.cfg.Home.Acquire(ctx, key, h) })
+}
+
+// TakeOver is Resume for a run whose holder a person declared gone. from is the
+// fencing number of that holder.
+func (r *Runner) TakeOver(ctx context.Context, run string, from int64) ([]firedrill.Record, error) {
+	return r.resume(ctx, run, func(key string, h state.Holder) (state.Lease, error) { return r.cfg.Home.TakeOver(ctx, key, h, from) })
+}
+
+func (r *Runner) resume(ctx context.Context, run string, take func(key string, h state.Holder) (state.Lease, error)) ([]firedrill.Record, error) {
+	m, _, err := r.load(ctx, "resume", run)
 	if err != nil {
 		return nil, err
-	}
-	m, err := engine.Load(r.cfg.Resolver, records)
-	if err != nil {
-		return nil, &firedrill.Error{Op: "resume", Kind: firedrill.KindCorrupt, Target: "run " + run, Err: err, Remedy: "use the version of firedrill that began it"}
 	}
 	if m.Done() {
-		return nil, &firedrill.Error{Op: "resume", Kind: firedrill.KindUsage, Target: "run " + run, Detail: "it has finished", Remedy: "see: firedrill show " + run}
+		return nil, hasFinished(run)
 	}
-	lease, err := r.acquire(*m.Program(), run)
+	lease, err := take(key(*m.Program()), r.holder(run))
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.drive(ctx, m, run, records, func(at firedrill.Stamp) engine.Input {
+	// Until the lease was taken, somebody else may have worked on the run.
+	m, records, err := r.load(ctx, "resume", run)
+	if err == nil && m.Done() {
+		err = hasFinished(run)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
+	all, err := r.drive(ctx, lease, m, run, records, func(at firedrill.Stamp) engine.Input {
 		return engine.Resume{At: at, Version: r.cfg.Version, Executor: r.cfg.Executor}
 	})
 	return all, errors.Join(err, lease.Release())
+}
+
+// load reads the records of a run and folds them.
+func (r *Runner) load(ctx context.Context, op, run string) (*engine.Machine, []firedrill.Record, error) {
+	records, err := r.cfg.Journal.Records(ctx, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := engine.Load(r.cfg.Resolver, records)
+	if err != nil {
+		return nil, nil, &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "run " + run, Err: err, Remedy: "use the version of firedrill that began it"}
+	}
+	return m, records, nil
+}
+
+func hasFinished(run string) error {
+	return &firedrill.Error{Op: "resume", Kind: firedrill.KindUsage, Target: "run " + run, Detail: "it has finished", Remedy: "see: firedrill show " + run}
+}
+
+// Holder tells who works on a run, nil if nobody does.
+func (r *Runner) Holder(ctx context.Context, run string) (*state.Holder, error) {
+	m, _, err := r.load(ctx, "look at the run", run)
+	if err != nil {
+		return nil, err
+	}
+	return r.cfg.Home.Holder(ctx, key(*m.Program()))
 }
 
 // Unfinished gives the runs that did not finish: those on which a process works,
@@ -135,24 +196,17 @@ func (r *Runner) Unfinished(ctx context.Context) (running []journal.Run, interru
 		return nil, nil, err
 	}
 	for _, run := range open {
-		records, err := r.cfg.Journal.Records(ctx, run.ID)
+		m, _, err := r.load(ctx, "read the journal", run.ID)
 		if err != nil {
 			return nil, nil, err
 		}
-		m, err := engine.Load(r.cfg.Resolver, records)
+		holder, err := r.cfg.Home.Holder(ctx, key(*m.Program()))
 		if err != nil {
-			return nil, nil, &firedrill.Error{Op: "read the journal", Kind: firedrill.KindCorrupt, Target: "run " + run.ID, Err: err, Remedy: "use the version of firedrill that began it"}
+			return nil, nil, err
 		}
-		lease, err := r.acquire(*m.Program(), run.ID)
-		if firedrill.KindOf(err) == firedrill.KindBusy {
+		if holder != nil {
 			running = append(running, run)
 			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := lease.Release(); err != nil {
-			return nil, nil, err
 		}
 		interrupted = append(interrupted, Interrupted{Run: run, Damaged: m.Damaged()})
 	}
@@ -176,8 +230,8 @@ func (r *Runner) guard(p firedrill.Program) error {
 }
 
 // lease takes the environment, unless an interrupted run left it damaged.
-func (r *Runner) lease(ctx context.Context, p firedrill.Program, id string) (*state.Lease, error) {
-	lease, err := r.acquire(p, id)
+func (r *Runner) lease(ctx context.Context, p firedrill.Program, id string) (state.Lease, error) {
+	lease, err := r.cfg.Home.Acquire(ctx, key(p), r.holder(id))
 	if err != nil {
 		return nil, err
 	}
@@ -205,12 +259,13 @@ func key(p firedrill.Program) string {
 	return fmt.Sprintf("%s-%s-%v-%v", e.Name, e.Provider, e.Settings["api"], e.Settings["account"])
 }
 
-func (r *Runner) acquire(p firedrill.Program, run string) (*state.Lease, error) {
+// holder names this process.
+func (r *Runner) holder(run string) state.Holder {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "this machine"
 	}
-	return r.cfg.Home.Acquire(key(p), state.Holder{Run: run, PID: os.Getpid(), Host: host, Since: r.cfg.Now().Wall})
+	return state.Holder{Run: run, PID: os.Getpid(), Host: host, Since: r.cfg.Now().Wall}
 }
 
 func (r *Runner) setDamage(left []firedrill.Left) {

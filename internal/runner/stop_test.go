@@ -29,7 +29,7 @@ func TestAnAbortAndAHaltPutBack(t *testing.T) {
 					run = b.Run
 				case firedrill.Intended:
 					if b.Step == "waits" {
-						if err := leave(s.runner.cfg.Home, run); err != nil {
+						if err := leave(s.runner.cfg.Home.(*state.Home), run); err != nil {
 							t.Error(err)
 						}
 					}
@@ -54,7 +54,7 @@ func TestAnAbortAndAHaltPutBack(t *testing.T) {
 func TestNoRunBeginsWhileDrillsAreHalted(t *testing.T) {
 	t.Parallel()
 	s := newStation(t, t.TempDir(), nil, nil)
-	home := s.runner.cfg.Home
+	home := s.runner.cfg.Home.(*state.Home)
 	refused := func(what string) {
 		t.Helper()
 		records, err := s.runner.Run(context.Background(), program())

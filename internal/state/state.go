@@ -4,15 +4,11 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"time"
 
 	"firedrill"
 )
@@ -69,66 +65,6 @@ func (h *Home) RunDir(run string) (string, error) {
 
 // RunPath is the path of a run's folder.
 func (h *Home) RunPath(run string) string { return filepath.Join(h.dir, "runs", run) }
-
-// Holder says who holds an environment.
-type Holder struct {
-	Run   string    `json:"run"`
-	PID   int       `json:"pid"`
-	Host  string    `json:"host"`
-	Since time.Time `json:"since"`
-}
-
-// Lease is the right to drill an environment. It ends with the process,
-// however it ends.
-type Lease struct{ file *os.File }
-
-// unsafeName are the characters that a file name for a key leaves out.
-var unsafeName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// Acquire takes the lease of an environment; key names it (plan and
-// environment). An environment that is held gives an error of [firedrill.KindBusy].
-func (h *Home) Acquire(key string, holder Holder) (*Lease, error) {
-	path := filepath.Join(h.dir, "leases", unsafeName.ReplaceAllString(key, "-")+".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fail("take the lease", key, err)
-	}
-	if err := lock(f); err != nil {
-		return nil, errors.Join(busy(key, f, holder.Since), f.Close())
-	}
-	data, err := json.Marshal(holder)
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt(append(data, '\n'), 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return nil, errors.Join(fail("take the lease", key, err), f.Close())
-	}
-	return &Lease{f}, nil
-}
-
-func busy(key string, f *os.File, now time.Time) error {
-	e := &firedrill.Error{Op: "take the lease", Kind: firedrill.KindBusy, Target: "environment " + key,
-		Detail: "another run holds it", Remedy: "wait until it has finished, or drill another environment"}
-	var holder Holder
-	if data, err := io.ReadAll(io.LimitReader(f, 4096)); err == nil && json.Unmarshal(data, &holder) == nil {
-		e.Detail = fmt.Sprintf("run %s holds it (process %d on %s, for %s)", holder.Run, holder.PID, holder.Host, now.Sub(holder.Since).Round(time.Second))
-	}
-	return e
-}
-
-// Release gives the lease back.
-func (l *Lease) Release() error {
-	if err := l.file.Close(); err != nil {
-		return fail("give the lease back", l.file.Name(), err)
-	}
-	return nil
-}
 
 func fail(op, target string, err error) error {
 	return &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: target, Remedy: "look at the disk (full? read-only?), or use another --home", Err: err}

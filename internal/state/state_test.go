@@ -17,15 +17,15 @@ func TestAnEnvironmentHasOneHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	l, err := h.Acquire("staging/https://x", Holder{Run: "r1", PID: 7, Host: "h", Since: now.Add(-time.Minute)})
+	l, err := h.Acquire(t.Context(), "staging/https://x", Holder{Run: "r1", PID: 7, Host: "h", Since: now.Add(-time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = h.Acquire("staging/https://x", Holder{Run: "r2", Since: now})
+	_, err = h.Acquire(t.Context(), "staging/https://x", Holder{Run: "r2", Since: now})
 	if firedrill.KindOf(err) != firedrill.KindBusy || !strings.Contains(err.Error(), "run r1") || !strings.Contains(err.Error(), "1m0s") {
 		t.Errorf("a second holder: %v", err)
 	}
-	if other, err := h.Acquire("other", Holder{Run: "r3", Since: now}); err != nil {
+	if other, err := h.Acquire(t.Context(), "other", Holder{Run: "r3", Since: now}); err != nil {
 		t.Errorf("another environment: %v", err)
 	} else if err := other.Release(); err != nil {
 		t.Error(err)
@@ -33,7 +33,7 @@ func TestAnEnvironmentHasOneHolder(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err = h.Acquire("staging/https://x", Holder{Run: "r2", Since: now}); err != nil {
+	if l, err = h.Acquire(t.Context(), "staging/https://x", Holder{Run: "r2", Since: now}); err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
 	if err := l.Release(); err != nil {
