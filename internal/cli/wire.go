@@ -32,7 +32,11 @@ type catalog struct {
 // wire gathers the actions. environments are those of the plan, which guards
 // protect from each other; secrets is where references to secrets lead.
 func (a *app) wire(environments map[string]firedrill.Environment, home string, secrets action.Secrets) (catalog, error) {
-	deps := cloudflare.Deps{Secrets: secrets, Now: a.Now, Guard: cloudflare.GuardPlan(environments)}
+	guard, err := a.guard(environments)
+	if err != nil {
+		return catalog{}, err
+	}
+	deps := cloudflare.Deps{Secrets: secrets, Now: a.Now, Guard: guard}
 	if home != "" {
 		deps.Restores = cloudflare.FileRestores{Path: filepath.Join(home, "restores")}
 	}

@@ -226,7 +226,7 @@ func status(ctx context.Context, e engine.Effect, err error) firedrill.Status {
 }
 
 func (d *drive) callOf(e engine.Effect) firedrill.Call {
-	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Inputs: e.Inputs, Environment: d.m.Program().Environment,
+	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Impact: e.Impact, Inputs: e.Inputs, Environment: d.m.Program().Environment,
 		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Injected: d.injection.sent, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
 }
 

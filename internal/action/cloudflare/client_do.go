@@ -35,6 +35,16 @@ func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
 	if err := c.check(req); err != nil {
 		return Response{}, err
 	}
+	if req.Writes() {
+		// What is refused as it stands costs no question; the rest is judged once
+		// more by what the answer taught.
+		if err := c.learn(ctx, req); err != nil {
+			return Response{}, err
+		}
+		if err := c.check(req); err != nil {
+			return Response{}, err
+		}
+	}
 	pause := firstPause
 	attempt, limited := 0, 0
 	for {

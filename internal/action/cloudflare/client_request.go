@@ -173,7 +173,7 @@ func (c *Client) check(req Request) error {
 		return &firedrill.Error{Op: req.Op, Kind: firedrill.KindUsage, Target: "setting account",
 			Detail: "is not an account id", Remedy: "write the 32 hexadecimal digits of the account, see: npx wrangler whoami"}
 	case c.cfg.Guard != nil:
-		err := c.cfg.Guard(req)
+		err := c.cfg.Guard.Check(req)
 		if production := (inProduction{}); errors.As(err, &production) && c.mayScratch(req) {
 			return nil
 		}

@@ -272,12 +272,7 @@ func TestTheGuardSeesEveryIdAndStopsBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	c, _ := against(t, func(w http.ResponseWriter, r *http.Request) { sent.Add(1); answer(w, 1) }, func(cfg *Config) {
-		cfg.Guard = func(r Request) error {
-			if len(r.Ids) > 0 && r.Ids[0].Value == "prod" {
-				return &firedrill.Error{Op: r.Op, Kind: firedrill.KindGuard}
-			}
-			return nil
-		}
+		cfg.Guard = GuardPlan(nil, Protected{Kind: "d1", Name: "prod"})(firedrill.Environment{Name: "staging"})
 	})
 	req := writeRequest
 	req.Ids = []ID{{"d1", "prod"}}
@@ -323,7 +318,7 @@ func TestGuardPlanProtectsOtherEnvironments(t *testing.T) {
 		"its name, in other letters":    write(ID{"worker", "Gateway"}),
 		"a change that may be repeated": {Op: "x", Method: "POST", Safe: true, Ids: []ID{{"worker", "gateway"}}},
 	} {
-		if err := staging(req); firedrill.KindOf(err) != firedrill.KindGuard || firedrill.RemedyOf(err) == "" {
+		if err := staging.Check(req); firedrill.KindOf(err) != firedrill.KindGuard || firedrill.RemedyOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -333,11 +328,11 @@ func TestGuardPlanProtectsOtherEnvironments(t *testing.T) {
 		"reading production":              {Op: "x", Method: "GET", Ids: []ID{{"worker", "gateway"}}},
 		"a question to production's data": {Op: "x", Method: "POST", Reads: true, Ids: []ID{{"worker", "gateway"}}},
 	} {
-		if err := staging(req); err != nil {
+		if err := staging.Check(req); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := guard(all["production"])(write(ID{"d1", "anything"})); firedrill.KindOf(err) != firedrill.KindGuard {
+	if err := guard(all["production"]).Check(write(ID{"d1", "anything"})); firedrill.KindOf(err) != firedrill.KindGuard {
 		t.Errorf("a change in production: %v", err)
 	}
 }
