@@ -37,7 +37,7 @@ func (r *Runner) drive(ctx context.Context, m *engine.Machine, id string, earlie
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	d := &drive{r: r, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
-		injection: injection{phases: map[string]firedrill.Phase{}}}
+		injection: injection{phases: map[string]firedrill.Phase{}, damaged: map[string]bool{}}}
 	d.injection.note(earlier)
 	d.observers = newObservers(base, func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
@@ -167,9 +167,10 @@ func (d *drive) perform(e engine.Effect) {
 		ctx, cancel := context.WithTimeout(d.base, timeout)
 		d.calls[key] = cancel
 		d.flying++
+		refused := d.guard(e)
 		go func() {
 			defer cancel()
-			d.reply(d.call(ctx, e))
+			d.reply(d.call(ctx, e, refused))
 		}()
 	}
 }
@@ -177,8 +178,9 @@ func (d *drive) perform(e engine.Effect) {
 // reply hands the answer to an effect to the loop; it is always taken.
 func (d *drive) reply(in engine.Input) { d.inputs <- in }
 
-// call performs an action. Whatever it does, a completion comes of it.
-func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completion) {
+// call performs an action, unless it is refused. Whatever it does, a completion
+// comes of it.
+func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done engine.Completion) {
 	now := d.r.cfg.Now
 	done = engine.Completion{Op: e.Op, Role: e.Role, Attempt: e.Attempt, Started: now()}
 	finish := func(out firedrill.Outcome, err error) {
@@ -203,8 +205,8 @@ func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completi
 		finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindUnsupported, Target: "step " + e.Step, Detail: "this version has no such action", Remedy: "use the version of firedrill that began the run"})
 		return done
 	}
-	if err := d.r.guard(*d.m.Program()); err != nil {
-		finish(firedrill.Outcome{}, err)
+	if refused != nil {
+		finish(firedrill.Outcome{}, refused)
 		return done
 	}
 	finish(a.Do(ctx, d.callOf(e)))

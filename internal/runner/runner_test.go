@@ -96,7 +96,12 @@ func (w world) registry(t interface{ Fatal(...any) }, hit func()) *action.Regist
 	look := func(want bool) func(context.Context) (bool, error) {
 		return func(context.Context) (bool, error) { return w.has("damage") == want, nil }
 	}
+	other := firedrill.Spec{Name: "world.damage-other", Doc: "Test action.", Impact: firedrill.Damages, Replay: firedrill.Never,
+		Claims: func(firedrill.Values) []firedrill.Claim { return []firedrill.Claim{{Resource: "other", Write: true}} }}
 	r, err := action.NewRegistry(action.Pack{Actions: []firedrill.Action{
+		action.Typed(other, func(context.Context, firedrill.Call, empty) (action.Result[empty], error) {
+			return action.Result[empty]{}, w.set("other")
+		}),
 		make("world.look", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) { return true, nil }),
 		make("world.damage", firedrill.Damages, firedrill.Never, func(context.Context) (bool, error) { return true, w.set("damage") }),
 		make("world.restore", firedrill.Changes, firedrill.Idempotent, func(context.Context) (bool, error) {
@@ -244,7 +249,7 @@ func TestTheInjectionIsKnown(t *testing.T) {
 		{At: at(5), Body: firedrill.Intended{Step: "damage", Role: firedrill.RoleUndo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
 	}
 	for n := range records {
-		i := injection{phases: map[string]firedrill.Phase{}}
+		i := injection{phases: map[string]firedrill.Phase{}, damaged: map[string]bool{}}
 		i.note(records[:n+1])
 		if got, known := i.sent(); known != (n >= 2) || known && got != at(3) {
 			t.Errorf("after %d records: %v %v", n+1, got, known)
