@@ -40,7 +40,7 @@ func (a *app) wire(environments map[string]firedrill.Environment, home string, s
 	if home != "" {
 		deps.Restores = cloudflare.FileRestores{Path: filepath.Join(home, "restores")}
 	}
-	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets}), quiesce.Pack())
+	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets, Guard: http.GuardPlan(environments)}), quiesce.Pack())
 	if err != nil {
 		return catalog{}, &firedrill.Error{Op: "gather the actions", Kind: firedrill.KindInternal, Err: err}
 	}
