@@ -106,6 +106,11 @@ func (g *Guard) Check(req Request) error {
 	if err != nil {
 		return refuse("its body cannot be read, so it is not known what it refers to: "+err.Error(), "nothing was sent")
 	}
+	for _, values := range req.Query {
+		for _, v := range values {
+			said = append(said, ID{textKind, v})
+		}
+	}
 	for _, id := range slices.Concat(req.Ids, pathIDs(req.Path), said) {
 		if what, owner := g.owner(id); owner != "" {
 			return refuse(what+" belongs to "+owner, elsewhere)
