@@ -167,11 +167,8 @@ func (c *Client) check(req Request) error {
 	if req.Op == "" || req.Method == "" || !strings.HasPrefix(req.Path, "/") {
 		return defect(fmt.Sprintf("request %s %s is not complete", req.Method, req.Path))
 	}
-	if c.cfg.Guard != nil {
-		err := c.cfg.Guard.Check(req)
-		if production := (inProduction{}); err != nil && (!errors.As(err, &production) || !c.mayScratch(req)) {
-			return err
-		}
+	if err := c.guarded(req); err != nil {
+		return err
 	}
 	switch {
 	case c.undeclared(req) != "":
@@ -181,4 +178,16 @@ func (c *Client) check(req Request) error {
 			Detail: "is not an account id", Remedy: "write the 32 hexadecimal digits of the account, see: npx wrangler whoami"}
 	}
 	return nil
+}
+
+// guarded asks the guard.
+func (c *Client) guarded(req Request) error {
+	if c.cfg.Guard == nil {
+		return nil
+	}
+	err := c.cfg.Guard.Check(req)
+	if production := (inProduction{}); errors.As(err, &production) && c.mayScratch(req) {
+		return nil
+	}
+	return err
 }

@@ -82,6 +82,9 @@ func carriesData(path string) bool {
 // segments that go up, or by slashes that stand in a name. Keys of KV may hold
 // slashes.
 func disguised(path string) bool {
+	if strings.ContainsAny(path, "?#") {
+		return true // a query of its own, that nobody reads
+	}
 	_, below, _ := familyOf(path)
 	parts := segments(path)
 	if len(below) > 2 && below[1] == "values" {
