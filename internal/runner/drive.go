@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -194,7 +195,7 @@ func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done 
 	defer func() {
 		if p := recover(); p != nil {
 			finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step,
-				Detail: fmt.Sprintf("the action broke: %v", p), Remedy: "this is a defect of firedrill: please report it", Err: errors.New(string(debug.Stack()))})
+				Detail: "the action broke: " + broken(p), Remedy: "this is a defect of firedrill: please report it", Err: errors.New(string(debug.Stack()))})
 			if e.Impact != firedrill.Reads {
 				done.Status = firedrill.StatusUnknown
 			}
@@ -211,6 +212,15 @@ func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done 
 	}
 	finish(a.Do(ctx, d.callOf(e)))
 	return done
+}
+
+// broken says what a panic was about. Only what the language itself says is shown:
+// other values may hold anything, secrets too, and the stack says where it was.
+func broken(p any) string {
+	if err, is := p.(runtime.Error); is {
+		return err.Error()
+	}
+	return fmt.Sprintf("a panic with a value of type %T", p)
 }
 
 // status tells how a call ended. One that ran out of time while it changed
@@ -238,7 +248,7 @@ func (d *drive) ask(e engine.Effect) (answer engine.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer.Done = firedrill.DoneUnknown
-			answer.Problem = &firedrill.Problem{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step, Detail: fmt.Sprintf("the action broke: %v", p)}
+			answer.Problem = &firedrill.Problem{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step, Detail: "the action broke: " + broken(p)}
 		}
 		answer.At = d.r.cfg.Now()
 	}()
