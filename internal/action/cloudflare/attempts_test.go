@@ -485,3 +485,31 @@ func mustJSON(v any) []byte {
 	}
 	return data
 }
+
+// TestWhatATokenReachesIsTold: the accounts, and that permissions are no finer; or
+// that nobody tells.
+func TestWhatATokenReachesIsTold(t *testing.T) {
+	t.Parallel()
+	w := newAttacked(t)
+	notes := func() string {
+		o := w.b.do("token", "cloudflare.verify", firedrill.Values{})
+		return strings.Join(o.Notes, "\n")
+	}
+	if got := notes(); !strings.Contains(got, "the token reaches 1 account (") || !strings.Contains(got, "separate account") {
+		t.Error(got)
+	}
+	w.p.bending(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/accounts") {
+			return false
+		}
+		refuse(rw, http.StatusForbidden, 10000, "no")
+		return true
+	})
+	if got := notes(); !strings.Contains(got, "does not tell") || !strings.Contains(got, "separate account") {
+		t.Error(got)
+	}
+	w.b.call.Environment.Class = firedrill.ClassSandbox
+	if got := notes(); got != "" {
+		t.Error(got)
+	}
+}
