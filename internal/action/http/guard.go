@@ -41,7 +41,7 @@ func GuardPlan(environments map[string]firedrill.Environment) func(firedrill.Env
 			if owner.env == "" || owner.env == env.Name {
 				return nil
 			}
-			return &firedrill.Error{Kind: firedrill.KindGuard, Target: address, Detail: strings.ToUpper(method) + " could change something there, and it belongs to environment " + owner.env,
+			return &firedrill.Error{Op: "http", Kind: firedrill.KindGuard, Target: address, Detail: strings.ToUpper(method) + " could change something there, and it belongs to environment " + owner.env,
 				Remedy: "give an address of environment " + env.Name + "; nothing was sent"}
 		}
 	}
@@ -77,19 +77,17 @@ type guarded struct {
 // Do implements [firedrill.Action].
 func (g guarded) Do(ctx context.Context, call firedrill.Call) (firedrill.Outcome, error) {
 	if err := refused(map[string]any(call.Inputs), g.guard(call.Environment)); err != nil {
-		err.Op = g.Spec().Name
 		return firedrill.Outcome{}, err
 	}
 	return g.Action.Do(ctx, call)
 }
 
 // refused looks for requests in inputs, however deep they stand.
-func refused(v any, guard func(method, address string) error) *firedrill.Error {
-	var err *firedrill.Error
+func refused(v any, guard func(method, address string) error) error {
 	switch v := v.(type) {
 	case []any:
 		for _, x := range v {
-			if err = refused(x, guard); err != nil {
+			if err := refused(x, guard); err != nil {
 				return err
 			}
 		}
@@ -99,12 +97,12 @@ func refused(v any, guard func(method, address string) error) *firedrill.Error {
 			if _, writes := v["routes"]; writes { // a sentinel's: it writes and removes
 				method = http.MethodPost
 			}
-			if own, is := guard(method, address).(*firedrill.Error); is {
-				return own
+			if err := guard(method, address); err != nil {
+				return err
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if err = refused(v[key], guard); err != nil {
+			if err := refused(v[key], guard); err != nil {
 				return err
 			}
 		}
