@@ -94,6 +94,7 @@ type Call struct {
 	// Op identifies this mutation: the same for every attempt at the same
 	// step, so that names and tags chosen from it are found again.
 	Op          string
+	Impact      Impact // of the action; "" for one that is only asked
 	Inputs      Values
 	Environment Environment
 	// Dir is the run's folder, for artefacts that are too large for records.

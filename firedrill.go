@@ -114,10 +114,48 @@ type Environment struct {
 	Settings  Values              `json:"settings"`  // the provider's own settings
 	Resources map[string]Resource `json:"resources"`
 	Quiesce   Quiesce             `json:"quiesce,omitzero"`
+	Window    *Window             `json:"window,omitempty"` // nil: at any time
+	Freeze    []Freeze            `json:"freeze,omitempty"`
+	Limits    Limits              `json:"limits,omitzero"` // of any drill here; in a program, the narrower of these and the drill's
 	// Incident opens an environment of class production to the changes of a
 	// recovery. No plan can set it: it is set where the recovery of a real incident
 	// is put together, and a program that is none is refused with it.
 	Incident bool `json:"incident,omitempty"`
+}
+
+// Window is when drills may run: a range of the clock on the wall, on some days.
+type Window struct {
+	Days []string `json:"days,omitempty" doc:"days and ranges of days: mon, mon-fri; every day if left out"`
+	From string   `json:"from" doc:"time of the day at which it opens: 02:00"`
+	To   string   `json:"to" doc:"time of the day at which it closes; before from: on the next day. At most 24:00"`
+	Zone string   `json:"zone,omitempty" doc:"time zone: Europe/Berlin; UTC if left out"`
+}
+
+// Freeze is a range of days on which no drill runs.
+type Freeze struct {
+	From   string `json:"from" doc:"its first day: 2026-12-20"`
+	To     string `json:"to" doc:"its last day, which belongs to it"`
+	Reason string `json:"reason,omitempty" doc:"why; is told to whom it refuses"`
+	Zone   string `json:"zone,omitempty" doc:"time zone in which days begin and end; that of the window if left out, else UTC"`
+}
+
+// Limits are caps on what one drill may damage. 0: no cap.
+type Limits struct {
+	Rows      int64 `json:"rows,omitempty" doc:"rows of databases, changed and deleted"`
+	Keys      int64 `json:"keys,omitempty" doc:"keys of namespaces, written and deleted"`
+	Objects   int64 `json:"objects,omitempty" doc:"objects of buckets"`
+	Resources int64 `json:"resources,omitempty" doc:"databases, namespaces and Workers"`
+}
+
+// Narrower gives the smaller of each two caps.
+func (l Limits) Narrower(other Limits) Limits {
+	least := func(a, b int64) int64 {
+		if a == 0 || b != 0 && b < a {
+			return b
+		}
+		return a
+	}
+	return Limits{least(l.Rows, other.Rows), least(l.Keys, other.Keys), least(l.Objects, other.Objects), least(l.Resources, other.Resources)}
 }
 
 // InPlace tells whether damage may be done to the environment's own data.
@@ -159,6 +197,7 @@ type Drill struct {
 	Unattended bool          `json:"unattended,omitempty"`
 	Steps      []Step        `json:"steps,omitempty"`
 	Alert      Values        `json:"alert,omitempty"` // request that shows the user's own alert; nil: none
+	Limits     Limits        `json:"limits,omitzero"` // beside those of the environment
 	Source     Position      `json:"source,omitzero"`
 }
 

@@ -22,8 +22,9 @@ func rules() []rule {
 		{pkg: "internal/engine", may: []string{vocabulary}, pure: true, why: "what a run decides follows from its records alone"},
 		{pkg: "internal/fingerprint", may: []string{vocabulary}, pure: true, why: "a digest follows from its rows alone"},
 		{pkg: "internal/measure", may: []string{vocabulary}, pure: true, why: "measurements follow from records alone"},
+		{pkg: "internal/schedule", may: []string{vocabulary}, pure: true, why: "when a drill may run follows from the plan and the time it is given"},
 		{pkg: "internal/report", may: []string{vocabulary}, pure: true, why: "a report follows from records alone"},
-		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr"}, pure: true, why: "a plan is checked without touching the world"},
+		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr", "internal/schedule"}, pure: true, why: "a plan is checked without touching the world"},
 		{pkg: "internal/playbook", may: []string{vocabulary}, pure: true, why: "built-in drills are data in the users' own language"},
 
 		{pkg: "internal/backup", may: []string{vocabulary, "internal/fingerprint"}, why: "a backup knows no provider: it reads and writes through interfaces of its own"},
@@ -45,7 +46,7 @@ func rules() []rule {
 		{pkg: "internal/action/quiesce", may: []string{vocabulary, "internal/action"}, why: "what stops writers is the plan's, whatever the provider"},
 		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
 
-		{pkg: "internal/runner", may: []string{vocabulary, "internal/engine", "internal/journal", "internal/action", "internal/measure", "internal/state"}, why: "the runner performs what the engine decided"},
+		{pkg: "internal/runner", may: []string{vocabulary, "internal/engine", "internal/journal", "internal/action", "internal/measure", "internal/schedule", "internal/state"}, why: "the runner performs what the engine decided"},
 
 		{pkg: "internal/sandbox/...", may: []string{"internal/sandbox/..."}, why: "the sandbox is a platform of its own, not a part of what is tested against it"},
 

@@ -163,7 +163,24 @@ func (a *app) configurations(dir string) (files []isolation.File, plans []isolat
 	if err != nil {
 		return nil, nil, err
 	}
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = walkConfigs(dir, func(shown, name string, data []byte) {
+		if name != planName {
+			files = append(files, isolation.File{Path: shown, Data: data})
+			return
+		}
+		p, err := plan.Parse(shown, data, c.registry, c.library)
+		plans = append(plans, isolation.Plan{Path: shown, Plan: p, Err: err})
+	})
+	if err != nil {
+		err = &firedrill.Error{Op: "audit isolation", Kind: firedrill.KindUsage, Target: dir, Err: err, Remedy: "name a folder that can be read"}
+	}
+	return files, plans, err
+}
+
+// walkConfigs visits the configurations of wrangler and the plans below a folder,
+// each with its path for people, below the folder.
+func walkConfigs(dir string, visit func(shown, name string, data []byte)) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -180,19 +197,9 @@ func (a *app) configurations(dir string) (files []isolation.File, plans []isolat
 		if err != nil {
 			return err
 		}
-		shown = filepath.ToSlash(shown)
-		if d.Name() != planName {
-			files = append(files, isolation.File{Path: shown, Data: data})
-			return nil
-		}
-		p, err := plan.Parse(shown, data, c.registry, c.library)
-		plans = append(plans, isolation.Plan{Path: shown, Plan: p, Err: err})
+		visit(filepath.ToSlash(shown), d.Name(), data)
 		return nil
 	})
-	if err != nil {
-		err = &firedrill.Error{Op: "audit isolation", Kind: firedrill.KindUsage, Target: dir, Err: err, Remedy: "name a folder that can be read"}
-	}
-	return files, plans, err
 }
 
 // auditDocument is what --json prints.

@@ -82,6 +82,7 @@ type app struct {
 	Process
 	out, err *term.Page
 	global   globalOptions
+	planned  string // the plan file that was read; "" if none was
 
 	mu sync.Mutex
 	// damaged tells what a second interrupt would leave behind; set while a

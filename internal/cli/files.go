@@ -41,6 +41,7 @@ func (a *app) planFile() (path string, data []byte, err error) {
 	if err != nil {
 		return "", nil, &firedrill.Error{Op: "read the plan", Kind: firedrill.KindUsage, Err: err, Remedy: "name the file: --plan FILE"}
 	}
+	a.planned = path
 	return path, data, nil
 }
 

@@ -89,7 +89,11 @@ func (a *app) site() (site, error) {
 	if err != nil {
 		return site{}, err
 	}
-	client, err := cloudflare.NewFor(env, cloudflare.Deps{Secrets: action.SystemSecrets(), Now: a.Now, Guard: cloudflare.GuardPlan(p.Environments)})
+	guard, err := a.guard(p.Environments)
+	if err != nil {
+		return site{}, err
+	}
+	client, err := cloudflare.NewFor(env, cloudflare.Deps{Secrets: action.SystemSecrets(), Now: a.Now, Guard: guard})
 	return site{env, client}, err
 }
 

@@ -32,11 +32,15 @@ type catalog struct {
 // wire gathers the actions. environments are those of the plan, which guards
 // protect from each other; secrets is where references to secrets lead.
 func (a *app) wire(environments map[string]firedrill.Environment, home string, secrets action.Secrets) (catalog, error) {
-	deps := cloudflare.Deps{Secrets: secrets, Now: a.Now, Guard: cloudflare.GuardPlan(environments)}
+	guard, err := a.guard(environments)
+	if err != nil {
+		return catalog{}, err
+	}
+	deps := cloudflare.Deps{Secrets: secrets, Now: a.Now, Guard: guard}
 	if home != "" {
 		deps.Restores = cloudflare.FileRestores{Path: filepath.Join(home, "restores")}
 	}
-	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets}), quiesce.Pack())
+	r, err := action.NewRegistry(cloudflare.Pack(deps), http.Pack(http.Deps{Secrets: secrets, Guard: http.GuardPlan(environments)}), quiesce.Pack())
 	if err != nil {
 		return catalog{}, &firedrill.Error{Op: "gather the actions", Kind: firedrill.KindInternal, Err: err}
 	}

@@ -93,7 +93,7 @@ func (b *builder) environments(root *node, p *firedrill.Plan) {
 
 func (b *builder) environment(e pair) firedrill.Environment {
 	providers := b.catalog.Providers()
-	known := []string{"class", "exclusive", "quiesce", "resources"}
+	known := []string{"class", "exclusive", "quiesce", "resources", "window", "freeze", "limits"}
 	for _, pr := range providers {
 		known = append(known, pr.Name)
 	}
@@ -120,6 +120,7 @@ func (b *builder) environment(e pair) firedrill.Environment {
 	if r := n.get("resources"); r != nil {
 		b.resources(r, &env)
 	}
+	b.bounds(n, &env)
 	if q := n.get("quiesce"); q != nil {
 		env.Quiesce = b.quiesce(q)
 		b.checkQuiesce(env)
@@ -240,7 +241,7 @@ func (b *builder) drills(root *node, p *firedrill.Plan) {
 }
 
 func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
-	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "rto", "rpo", "unattended", "steps", "title", "alert")
+	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "rto", "rpo", "unattended", "steps", "title", "alert", "limits")
 	if n == nil {
 		return firedrill.Drill{}, false
 	}
@@ -265,6 +266,9 @@ func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
 	}
 	if a := n.get("alert"); a != nil {
 		out.Alert = b.alert(a)
+	}
+	if l := n.get("limits"); l != nil {
+		out.Limits = b.limits(l)
 	}
 	steps := n.get("steps")
 	switch {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +54,11 @@ func steps(text string) string {
 // quiesced makes a plan that says how writers are stopped.
 func quiesced(pause, resume string) string {
 	return strings.Replace(head, "    resources:", "    quiesce:\n      pause: ["+pause+"]\n      resume: ["+resume+"]\n    resources:", 1)
+}
+
+// bounded makes a plan that says more about its environment.
+func bounded(text string) string {
+	return strings.Replace(head, "    resources:", "    "+text+"\n    resources:", 1)
 }
 
 // on and off are steps that stop and restart writers.
@@ -106,6 +112,12 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"export of nothing":     {strings.Replace(head, "        probes:", "        exports: [{path: /x, key: id, of: primry}]\n        probes:", 1), `f.yaml:13:43: "primry" is neither a resource nor the class of a Durable Object|did you mean "primary"`},
 		"export without a key":  {strings.Replace(head, "        probes:", "        exports: [{path: /x, of: primary}]\n        probes:", 1), `resource gateway.exports[0] needs "key"`},
 		"export nowhere":        {strings.Replace(head, "        url: https://gw.example.com/", "        exports: [{path: /x, key: id, of: Cart}]", 1), `f.yaml:12:18: exports need the url of resource gateway`},
+		"window without end":    {bounded("window: {from: 02:00}"), `f.yaml:7:14: window needs "to"`},
+		"no such zone":          {bounded(`window: {from: "02:00", to: "05:00", zone: Europe/Berlni}`), `f.yaml:7:14: window.zone: there is no time zone "Europe/Berlni"`},
+		"a day that is none":    {bounded("freeze: [{from: 2026-12-20, to: 2027-02-30}]"), `f.yaml:7:13: freeze[0].to: "2027-02-30" is no day`},
+		"a freeze of no list":   {bounded("freeze: {from: 2026-12-20, to: 2027-02-03}"), "freeze must be a list"},
+		"a cap of nothing":      {bounded("limits: {rows: 0}"), "f.yaml:7:20: rows must be at least 1"},
+		"a cap of a drill":      {head + "drills: {d1-pitr: {use: d1-pitr, limits: {row: 5}}}", `limits has no key "row"|did you mean "rows"`},
 		"nothing to pause":      {quiesced("", off), "f.yaml:8:14: pause must be a list with at least one step"},
 		"nobody restarts":       {strings.Replace(quiesced(on, off), "resume", "resum", 1), `f.yaml:9:7: quiesce has no key "resum"|did you mean "resume"|f.yaml:8:7: quiesce needs "resume"`},
 		"quiesce with a phase":  {quiesced("{uses: http.get, phase: baseline}", off), `f.yaml:8:32: a step of quiesce has no key "phase"`},
@@ -391,4 +403,27 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("plan %v and error %v", p, err)
 		}
 	})
+}
+
+func TestWindowFreezeAndLimits(t *testing.T) {
+	t.Parallel()
+	text := bounded("window: {days: [mon-fri, sun], from: 02:00, to: 05:00, zone: Europe/Berlin}\n    freeze: [{from: 2026-12-20, to: 2027-01-03, reason: holidays}]\n    limits: {rows: 100, keys: 9}") +
+		"drills: {d1-pitr: {use: d1-pitr, limits: {rows: 20, resources: 1, keys: 10}}}"
+	p, err := plan.Parse("f.yaml", []byte(text), catalog(t), playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := plan.Program(p, "d1-pitr", "", catalog(t), playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := prog.Environment
+	want := firedrill.Environment{Window: &firedrill.Window{Days: []string{"mon-fri", "sun"}, From: "02:00", To: "05:00", Zone: "Europe/Berlin"},
+		Freeze: []firedrill.Freeze{{From: "2026-12-20", To: "2027-01-03", Reason: "holidays"}}, Limits: firedrill.Limits{Rows: 20, Keys: 9, Resources: 1}}
+	if !reflect.DeepEqual(got.Window, want.Window) || !reflect.DeepEqual(got.Freeze, want.Freeze) || got.Limits != want.Limits {
+		t.Errorf("%+v %+v %+v", got.Window, got.Freeze, got.Limits)
+	}
+	if p.Environments["staging"].Limits.Rows != 100 {
+		t.Error("the caps of one drill are those of all")
+	}
 }

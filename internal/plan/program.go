@@ -22,6 +22,7 @@ func Program(p *firedrill.Plan, drill, env string, cat firedrill.Catalog, lib Li
 	if err != nil {
 		return nil, err
 	}
+	e.Limits = e.Limits.Narrower(d.Limits)
 	prog := &firedrill.Program{Drill: d.Name, Use: d.Use, Title: d.Name, Environment: e, RTO: d.RTO, RPO: d.RPO, PlanFile: p.File, PlanHash: p.Hash, Steps: d.Steps}
 	inputTypes := map[string]expr.Type{}
 	if d.Use != "" {

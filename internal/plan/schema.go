@@ -67,6 +67,10 @@ func environmentSchema(cat firedrill.Catalog) *jsonschema.Schema {
 			"resume": {Type: "array", Description: "what restarts them; also the undo of pause", Items: quiesceSchema(cat), MinItems: jsonschema.Ptr(1)},
 		}, "pause", "resume"),
 	}
+	window, limits := typeSchema(reflect.TypeFor[firedrill.Window]()), limitsSchema()
+	window.Description = "when drills may run"
+	properties["window"], properties["limits"] = window, limits
+	properties["freeze"] = &jsonschema.Schema{Type: "array", Description: "days on which no drill runs", Items: typeSchema(reflect.TypeFor[firedrill.Freeze]())}
 	for _, p := range cat.Providers() {
 		s := typeSchema(p.Settings)
 		s.Description = p.Doc
@@ -97,6 +101,7 @@ func drillSchema(cat firedrill.Catalog, lib Library) *jsonschema.Schema {
 		"rpo":        duration("target of the loss"),
 		"unattended": boolean("--yes may stand for the typed confirmation"),
 		"title":      text("what it is about"),
+		"limits":     limitsSchema(),
 		"steps":      {Type: "array", Description: "steps of its own, instead of use", Items: stepSchema(cat), MinItems: jsonschema.Ptr(1)},
 	}
 	if spec, ok := cat.Action(alertAction); ok {
@@ -104,6 +109,15 @@ func drillSchema(cat firedrill.Catalog, lib Library) *jsonschema.Schema {
 		properties["alert"].Description = "the user's own alert: a route that shows whether it fires"
 	}
 	return closed(properties)
+}
+
+func limitsSchema() *jsonschema.Schema {
+	s := typeSchema(reflect.TypeFor[firedrill.Limits]())
+	s.Description = "caps on what one drill may damage"
+	for _, p := range s.Properties {
+		p.Minimum = jsonschema.Ptr(1.0)
+	}
+	return s
 }
 
 func stepSchema(cat firedrill.Catalog) *jsonschema.Schema {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -39,7 +40,7 @@ func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	d := &drive{r: r, lease: lease, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
-		injection: injection{phases: map[string]firedrill.Phase{}}}
+		injection: injection{phases: map[string]firedrill.Phase{}, damaged: map[string]bool{}}}
 	d.injection.note(earlier)
 	d.observers = newObservers(lease.Guard(base), func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
@@ -181,9 +182,10 @@ func (d *drive) perform(e engine.Effect) {
 		ctx, cancel := context.WithTimeout(d.base, timeout)
 		d.calls[key] = cancel
 		d.flying++
+		refused := d.guard(e)
 		go func() {
 			defer cancel()
-			d.reply(d.call(d.lease.Guard(ctx), e))
+			d.reply(d.call(d.lease.Guard(ctx), e, refused))
 		}()
 	}
 }
@@ -191,8 +193,9 @@ func (d *drive) perform(e engine.Effect) {
 // reply hands the answer to an effect to the loop; it is always taken.
 func (d *drive) reply(in engine.Input) { d.inputs <- in }
 
-// call performs an action. Whatever it does, a completion comes of it.
-func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completion) {
+// call performs an action, unless it is refused. Whatever it does, a completion
+// comes of it.
+func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done engine.Completion) {
 	now := d.r.cfg.Now
 	done = engine.Completion{Op: e.Op, Role: e.Role, Attempt: e.Attempt, Started: now()}
 	finish := func(out firedrill.Outcome, err error) {
@@ -206,7 +209,7 @@ func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completi
 	defer func() {
 		if p := recover(); p != nil {
 			finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step,
-				Detail: fmt.Sprintf("the action broke: %v", p), Remedy: "this is a defect of firedrill: please report it", Err: errors.New(string(debug.Stack()))})
+				Detail: "the action broke: " + broken(p), Remedy: "this is a defect of firedrill: please report it", Err: errors.New(string(debug.Stack()))})
 			if e.Impact != firedrill.Reads {
 				done.Status = firedrill.StatusUnknown
 			}
@@ -217,12 +220,21 @@ func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completi
 		finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindUnsupported, Target: "step " + e.Step, Detail: "this version has no such action", Remedy: "use the version of firedrill that began the run"})
 		return done
 	}
-	if err := d.r.guard(*d.m.Program()); err != nil {
-		finish(firedrill.Outcome{}, err)
+	if refused != nil {
+		finish(firedrill.Outcome{}, refused)
 		return done
 	}
 	finish(a.Do(ctx, d.callOf(e)))
 	return done
+}
+
+// broken says what a panic was about. Only what the language itself says is shown:
+// other values may hold anything, secrets too, and the stack says where it was.
+func broken(p any) string {
+	if err, is := p.(runtime.Error); is {
+		return err.Error()
+	}
+	return fmt.Sprintf("a panic with a value of type %T", p)
 }
 
 // status tells how a call ended. One that ran out of time while it changed
@@ -240,7 +252,7 @@ func status(ctx context.Context, e engine.Effect, err error) firedrill.Status {
 }
 
 func (d *drive) callOf(e engine.Effect) firedrill.Call {
-	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Inputs: e.Inputs, Environment: d.m.Program().Environment,
+	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Impact: e.Impact, Inputs: e.Inputs, Environment: d.m.Program().Environment,
 		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Injected: d.injection.sent, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
 }
 
@@ -250,7 +262,7 @@ func (d *drive) ask(e engine.Effect) (answer engine.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer.Done = firedrill.DoneUnknown
-			answer.Problem = &firedrill.Problem{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step, Detail: fmt.Sprintf("the action broke: %v", p)}
+			answer.Problem = &firedrill.Problem{Op: e.Uses, Kind: firedrill.KindInternal, Target: "step " + e.Step, Detail: "the action broke: " + broken(p)}
 		}
 		answer.At = d.r.cfg.Now()
 	}()

@@ -11,7 +11,10 @@ import (
 // the recovery began: nothing that was answered before it shows anything.
 type injection struct {
 	phases map[string]firedrill.Phase // of the steps; only the loop touches it
-	at     atomic.Pointer[firedrill.Stamp]
+	// damaged are the resources that injections claim, those about to be sent
+	// included; only the loop touches it.
+	damaged map[string]bool
+	at      atomic.Pointer[firedrill.Stamp]
 }
 
 // note takes records into account, those of an earlier process too.
@@ -31,6 +34,13 @@ func (i *injection) note(records []firedrill.Record) {
 		case firedrill.Expanded:
 			know(b.Steps)
 		case firedrill.Intended:
+			if b.Role == firedrill.RoleDo && b.Resolved.Impact == firedrill.Damages {
+				for _, c := range b.Resolved.Claims {
+					if c.Write {
+						i.damaged[c.Resource] = true
+					}
+				}
+			}
 			if b.Role == firedrill.RoleDo && b.Resolved.Impact == firedrill.Damages && i.phases[b.Step] == firedrill.Inject {
 				i.at.CompareAndSwap(nil, &r.At)
 			}

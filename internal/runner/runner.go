@@ -102,7 +102,7 @@ func (r *Runner) Damaged() []firedrill.Left {
 // turns back: what was changed is put back under a context of its own. An
 // error means that the run could not begin, or that its journal failed.
 func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Record, error) {
-	if err := errors.Join(r.guard(p), r.halted(p)); err != nil {
+	if err := errors.Join(r.guard(p), r.closed(p), r.halted(p)); err != nil {
 		return nil, err
 	}
 	id := r.cfg.NewID()
@@ -217,16 +217,6 @@ func (r *Runner) Unfinished(ctx context.Context) (running []journal.Run, interru
 type Interrupted struct {
 	Run     journal.Run
 	Damaged []firedrill.Left
-}
-
-// guard refuses what must never be drilled, before anything is done. The recovery
-// of an incident is no drill.
-func (r *Runner) guard(p firedrill.Program) error {
-	if p.Environment.Class != firedrill.ClassProduction || p.Incident != nil {
-		return nil
-	}
-	return &firedrill.Error{Op: "run " + p.Drill, Kind: firedrill.KindGuard, Target: "environment " + p.Environment.Name,
-		Detail: "it is of class production, which no drill may touch", Remedy: "drill a staging environment"}
 }
 
 // lease takes the environment, unless an interrupted run left it damaged.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +76,9 @@ func (w world) times(name string) int {
 
 type empty struct{}
 
+// panicSecret is in the value of a panic, and must be in nothing that is kept.
+const panicSecret = "cnry-panic-4b1d"
+
 // registry gives the actions of the fake world. hit is called before and after
 // every effect.
 func (w world) registry(t interface{ Fatal(...any) }, hit func()) *action.Registry {
@@ -96,7 +100,12 @@ func (w world) registry(t interface{ Fatal(...any) }, hit func()) *action.Regist
 	look := func(want bool) func(context.Context) (bool, error) {
 		return func(context.Context) (bool, error) { return w.has("damage") == want, nil }
 	}
+	other := firedrill.Spec{Name: "world.damage-other", Doc: "Test action.", Impact: firedrill.Damages, Replay: firedrill.Never,
+		Claims: func(firedrill.Values) []firedrill.Claim { return []firedrill.Claim{{Resource: "other", Write: true}} }}
 	r, err := action.NewRegistry(action.Pack{Actions: []firedrill.Action{
+		action.Typed(other, func(context.Context, firedrill.Call, empty) (action.Result[empty], error) {
+			return action.Result[empty]{}, w.set("other")
+		}),
 		make("world.look", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) { return true, nil }),
 		make("world.damage", firedrill.Damages, firedrill.Never, func(context.Context) (bool, error) { return true, w.set("damage") }),
 		make("world.restore", firedrill.Changes, firedrill.Idempotent, func(context.Context) (bool, error) {
@@ -108,7 +117,7 @@ func (w world) registry(t interface{ Fatal(...any) }, hit func()) *action.Regist
 		make("world.is-damaged", firedrill.Reads, firedrill.Idempotent, look(true)),
 		make("world.is-whole", firedrill.Reads, firedrill.Idempotent, look(false)),
 		make("world.wait", firedrill.Reads, firedrill.Idempotent, func(ctx context.Context) (bool, error) { <-ctx.Done(); return false, ctx.Err() }),
-		make("world.panic", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) { panic("boom") }),
+		make("world.panic", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) { panic("boom " + panicSecret) }),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +253,7 @@ func TestTheInjectionIsKnown(t *testing.T) {
 		{At: at(5), Body: firedrill.Intended{Step: "damage", Role: firedrill.RoleUndo, Resolved: firedrill.Resolved{Impact: firedrill.Damages}}},
 	}
 	for n := range records {
-		i := injection{phases: map[string]firedrill.Phase{}}
+		i := injection{phases: map[string]firedrill.Phase{}, damaged: map[string]bool{}}
 		i.note(records[:n+1])
 		if got, known := i.sent(); known != (n >= 2) || known && got != at(3) {
 			t.Errorf("after %d records: %v %v", n+1, got, known)
@@ -265,13 +274,36 @@ func TestProductionIsRefusedBeforeAnything(t *testing.T) {
 
 func TestAPanicIsAFailureThatIsUndone(t *testing.T) {
 	t.Parallel()
-	s := newStation(t, t.TempDir(), nil, nil)
+	dir := t.TempDir()
+	s := newStation(t, dir, nil, nil)
 	records, err := s.runner.Run(context.Background(), program(firedrill.Step{ID: "broken", Phase: firedrill.Detect, Uses: "world.panic"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f := finished(t, records); f.Verdict != firedrill.Inconclusive || f.Environment != firedrill.Restored || s.world.has("damage") {
 		t.Errorf("%+v, damaged %v", f, s.world.has("damage"))
+	}
+	told := false
+	for _, r := range records {
+		if e, is := r.Body.(firedrill.Ended); is && e.Problem != nil {
+			told = told || strings.Contains(e.Problem.Detail, "runner_test.go")
+		}
+	}
+	if !told {
+		t.Error("nothing says where it was")
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), panicSecret) {
+			t.Errorf("%s holds the value of the panic", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firedrill"
@@ -40,7 +41,7 @@ type Config struct {
 	// the platform and no limit on a loopback address, where there is no quota.
 	Pace float64
 	// Guard may refuse a request before anything is sent. nil refuses nothing.
-	Guard func(Request) error
+	Guard *Guard
 	HTTP  *http.Client // nil: one of its own
 	// Patience is how long a request may stand still, on its way out, while its
 	// answer is awaited, or in the middle of the answer. 0: 2 minutes.
@@ -72,6 +73,9 @@ type Client struct {
 	pace *pacer
 	// local is set for loopback addresses: nobody counts requests there.
 	local bool
+
+	looking sync.Mutex  // held while what is called what is asked
+	looked  atomic.Bool // nothing is to be asked
 
 	mu        sync.Mutex
 	databases map[string]Database // by id: what a database is called

@@ -35,6 +35,9 @@ func read(req Request, h *http.Response, body []byte) (Response, error) {
 		return Response{}, &firedrill.Error{Op: req.Op, Kind: firedrill.KindDenied, Target: req.Target,
 			Detail: "a firewall in front of the API asks for a browser", Remedy: "call from another network, or let this address pass"}
 	}
+	if away := redirected(req, h); away != nil {
+		return Response{}, away
+	}
 	ok := h.StatusCode >= 200 && h.StatusCode < 300
 	if ok && (req.Raw || (len(body) == 0 && h.StatusCode == http.StatusNoContent)) {
 		return resp, nil
@@ -54,6 +57,17 @@ func read(req Request, h *http.Response, body []byte) (Response, error) {
 	}
 	resp.Result, resp.Info = env.Result, env.Info
 	return resp, nil
+}
+
+// redirected refuses an answer that points somewhere else: it is never followed.
+// nil where it does not, or where it may follow a change that was performed.
+func redirected(req Request, h *http.Response) error {
+	kept := h.StatusCode == http.StatusTemporaryRedirect || h.StatusCode == http.StatusPermanentRedirect
+	if h.StatusCode < 300 || h.StatusCode > 399 || !kept && !req.reads() {
+		return nil
+	}
+	return &firedrill.Error{Op: req.Op, Kind: firedrill.KindGuard, Target: req.Target,
+		Detail: fmt.Sprintf("the API points somewhere else (status %d) and is not followed", h.StatusCode), Remedy: "look at the API's address; is something else answering there?"}
 }
 
 // notEnvelope is the error of an answer that is no envelope.

@@ -32,6 +32,13 @@ const (
 // Its errors are of type [firedrill.Error]. Of their kinds,
 // [firedrill.KindUnknown] alone means that a change may have happened.
 func (c *Client) Do(ctx context.Context, req Request) (Response, error) {
+	// What is refused as it stands costs no question; the rest is judged by what
+	// the answer teaches.
+	if req.Writes() && c.guarded(req) == nil {
+		if err := c.learn(ctx, req); err != nil {
+			return Response{}, err
+		}
+	}
 	if err := c.check(req); err != nil {
 		return Response{}, err
 	}

@@ -164,20 +164,30 @@ func (c *Client) check(req Request) error {
 	defect := func(detail string) error {
 		return &firedrill.Error{Op: req.Op, Kind: firedrill.KindInternal, Target: req.Target, Detail: detail, Remedy: "this is a defect of firedrill: please report it"}
 	}
-	switch {
-	case req.Op == "" || req.Method == "" || !strings.HasPrefix(req.Path, "/"):
+	if req.Op == "" || req.Method == "" || !strings.HasPrefix(req.Path, "/") {
 		return defect(fmt.Sprintf("request %s %s is not complete", req.Method, req.Path))
+	}
+	if err := c.guarded(req); err != nil {
+		return err
+	}
+	switch {
 	case c.undeclared(req) != "":
 		return defect("the request refers to " + c.undeclared(req) + " without declaring it")
 	case strings.HasPrefix(req.Path, "/accounts/") && !idLike.MatchString(c.cfg.Account):
 		return &firedrill.Error{Op: req.Op, Kind: firedrill.KindUsage, Target: "setting account",
 			Detail: "is not an account id", Remedy: "write the 32 hexadecimal digits of the account, see: npx wrangler whoami"}
-	case c.cfg.Guard != nil:
-		err := c.cfg.Guard(req)
-		if production := (inProduction{}); errors.As(err, &production) && c.mayScratch(req) {
-			return nil
-		}
-		return err
 	}
 	return nil
+}
+
+// guarded asks the guard.
+func (c *Client) guarded(req Request) error {
+	if c.cfg.Guard == nil {
+		return nil
+	}
+	err := c.cfg.Guard.Check(req)
+	if production := (inProduction{}); errors.As(err, &production) && c.mayScratch(req) {
+		return nil
+	}
+	return err
 }

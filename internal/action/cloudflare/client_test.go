@@ -67,25 +67,26 @@ func TestAnswersThatAreNoSuccess(t *testing.T) {
 		code                    int
 		cutOff, hangUp, restful bool
 	}{
-		"error under 200":        {status: 200, body: fmt.Sprintf(failure, 7500), read: firedrill.KindInvalid, write: firedrill.KindInvalid, code: 7500, readSent: 1, writeSent: 1, repeatSent: 1},
-		"error of no known code": {status: 200, body: fmt.Sprintf(failure, 424242), read: firedrill.KindInvalid, write: firedrill.KindInvalid, code: 424242, readSent: 1, writeSent: 1, repeatSent: 1},
-		"success under 500":      {status: 500, body: `{"success":true,"errors":[],"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"success with errors":    {status: 200, body: `{"success":true,"errors":[{"code":1,"message":"x"}],"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"no success":             {status: 200, body: `{"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"a web page":             {status: 200, contentType: "text/html", body: "<html>maintenance</html>", read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"a web page, 502":        {status: 502, contentType: "text/html", body: "<html>bad gateway</html>", read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
-		"empty":                  {status: 200, body: "", read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"half an envelope":       {status: 200, body: `{"success":true,"res`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
-		"broken off":             {status: 200, body: `{"success":true,"errors":[],"result":{}}`, cutOff: true, read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
-		"hung up":                {hangUp: true, read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
-		"refused":                {status: 403, body: fmt.Sprintf(failure, 10000), read: firedrill.KindDenied, write: firedrill.KindDenied, code: 10000, readSent: 1, writeSent: 1, repeatSent: 1},
-		"not found":              {status: 404, body: fmt.Sprintf(failure, 7404), read: firedrill.KindNotFound, write: firedrill.KindNotFound, code: 7404, readSent: 1, writeSent: 1, repeatSent: 1},
-		"limited":                {status: 429, body: fmt.Sprintf(failure, 0), read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
-		"limited, a web page":    {status: 429, contentType: "text/html", body: "<html>", read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
-		"an SQL error under 500": {status: 500, body: fmt.Sprintf(failure, 7500), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, code: 7500, readSent: 4, writeSent: 1, repeatSent: 4},
-		"lost behind the API":    {status: 400, body: `{"success":false,"errors":[{"code":7500,"message":"D1_ERROR: Network connection lost."}]}`, read: firedrill.KindInvalid, write: firedrill.KindUnknown, code: 7500, readSent: 1, writeSent: 1, repeatSent: 4},
-		"internal":               {status: 500, body: fmt.Sprintf(failure, 0), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
-		"a redirect":             {status: 302, body: "", read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"error under 200":                  {status: 200, body: fmt.Sprintf(failure, 7500), read: firedrill.KindInvalid, write: firedrill.KindInvalid, code: 7500, readSent: 1, writeSent: 1, repeatSent: 1},
+		"error of no known code":           {status: 200, body: fmt.Sprintf(failure, 424242), read: firedrill.KindInvalid, write: firedrill.KindInvalid, code: 424242, readSent: 1, writeSent: 1, repeatSent: 1},
+		"success under 500":                {status: 500, body: `{"success":true,"errors":[],"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"success with errors":              {status: 200, body: `{"success":true,"errors":[{"code":1,"message":"x"}],"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"no success":                       {status: 200, body: `{"result":{}}`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"a web page":                       {status: 200, contentType: "text/html", body: "<html>maintenance</html>", read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"a web page, 502":                  {status: 502, contentType: "text/html", body: "<html>bad gateway</html>", read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
+		"empty":                            {status: 200, body: "", read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"half an envelope":                 {status: 200, body: `{"success":true,"res`, read: firedrill.KindCorrupt, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"broken off":                       {status: 200, body: `{"success":true,"errors":[],"result":{}}`, cutOff: true, read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
+		"hung up":                          {hangUp: true, read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
+		"refused":                          {status: 403, body: fmt.Sprintf(failure, 10000), read: firedrill.KindDenied, write: firedrill.KindDenied, code: 10000, readSent: 1, writeSent: 1, repeatSent: 1},
+		"not found":                        {status: 404, body: fmt.Sprintf(failure, 7404), read: firedrill.KindNotFound, write: firedrill.KindNotFound, code: 7404, readSent: 1, writeSent: 1, repeatSent: 1},
+		"limited":                          {status: 429, body: fmt.Sprintf(failure, 0), read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
+		"limited, a web page":              {status: 429, contentType: "text/html", body: "<html>", read: firedrill.KindLimited, write: firedrill.KindLimited, readSent: 7, writeSent: 7, repeatSent: 7},
+		"an SQL error under 500":           {status: 500, body: fmt.Sprintf(failure, 7500), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, code: 7500, readSent: 4, writeSent: 1, repeatSent: 4},
+		"lost behind the API":              {status: 400, body: `{"success":false,"errors":[{"code":7500,"message":"D1_ERROR: Network connection lost."}]}`, read: firedrill.KindInvalid, write: firedrill.KindUnknown, code: 7500, readSent: 1, writeSent: 1, repeatSent: 4},
+		"internal":                         {status: 500, body: fmt.Sprintf(failure, 0), read: firedrill.KindUnavailable, write: firedrill.KindUnknown, readSent: 4, writeSent: 1, repeatSent: 4},
+		"a redirect":                       {status: 302, body: "", read: firedrill.KindGuard, write: firedrill.KindUnknown, readSent: 1, writeSent: 1, repeatSent: 4},
+		"a redirect that keeps the method": {status: 307, body: "", read: firedrill.KindGuard, write: firedrill.KindGuard, readSent: 1, writeSent: 1, repeatSent: 1},
 	}
 	for name, want := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +102,7 @@ func TestAnswersThatAreNoSuccess(t *testing.T) {
 				if want.contentType != "" {
 					w.Header().Set("Content-Type", want.contentType)
 				}
-				if want.status == 302 {
+				if want.status/100 == 3 {
 					w.Header().Set("Location", "http://127.0.0.1:1/stolen")
 				}
 				if want.cutOff {
@@ -272,12 +273,7 @@ func TestTheGuardSeesEveryIdAndStopsBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	c, _ := against(t, func(w http.ResponseWriter, r *http.Request) { sent.Add(1); answer(w, 1) }, func(cfg *Config) {
-		cfg.Guard = func(r Request) error {
-			if len(r.Ids) > 0 && r.Ids[0].Value == "prod" {
-				return &firedrill.Error{Op: r.Op, Kind: firedrill.KindGuard}
-			}
-			return nil
-		}
+		cfg.Guard = GuardPlan(nil, Protected{Kind: "d1", Name: "prod"})(firedrill.Environment{Name: "staging"})
 	})
 	req := writeRequest
 	req.Ids = []ID{{"d1", "prod"}}
@@ -323,7 +319,7 @@ func TestGuardPlanProtectsOtherEnvironments(t *testing.T) {
 		"its name, in other letters":    write(ID{"worker", "Gateway"}),
 		"a change that may be repeated": {Op: "x", Method: "POST", Safe: true, Ids: []ID{{"worker", "gateway"}}},
 	} {
-		if err := staging(req); firedrill.KindOf(err) != firedrill.KindGuard || firedrill.RemedyOf(err) == "" {
+		if err := staging.Check(req); firedrill.KindOf(err) != firedrill.KindGuard || firedrill.RemedyOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -333,11 +329,11 @@ func TestGuardPlanProtectsOtherEnvironments(t *testing.T) {
 		"reading production":              {Op: "x", Method: "GET", Ids: []ID{{"worker", "gateway"}}},
 		"a question to production's data": {Op: "x", Method: "POST", Reads: true, Ids: []ID{{"worker", "gateway"}}},
 	} {
-		if err := staging(req); err != nil {
+		if err := staging.Check(req); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := guard(all["production"])(write(ID{"d1", "anything"})); firedrill.KindOf(err) != firedrill.KindGuard {
+	if err := guard(all["production"]).Check(write(ID{"d1", "anything"})); firedrill.KindOf(err) != firedrill.KindGuard {
 		t.Errorf("a change in production: %v", err)
 	}
 }

@@ -52,6 +52,17 @@ func makeDir(call firedrill.Call) error {
 // save writes an artefact whole or not at all.
 func save(call firedrill.Call, name string, data []byte) error {
 	d, err := newDraft(call, name)
+	return d.hold(data, err)
+}
+
+// savePrivate writes an artefact that is removed when the run is over.
+func savePrivate(call firedrill.Call, name string, data []byte) error {
+	d, err := newPrivateDraft(call, name)
+	return d.hold(data, err)
+}
+
+// hold fills a file that could be begun, and puts it in its place.
+func (d *draft) hold(data []byte, err error) error {
 	if err != nil {
 		return err
 	}
@@ -131,6 +142,18 @@ func load(call firedrill.Call, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readArtefact(path)
+}
+
+// loadPrivate reads an artefact that is there until the run is over.
+func loadPrivate(call firedrill.Call, name string) ([]byte, error) {
+	if _, err := artefact(call, name); err != nil {
+		return nil, err
+	}
+	return readArtefact(filepath.Join(call.Dir, firedrill.PrivateFolder, name))
+}
+
+func readArtefact(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &firedrill.Error{Op: "read artefact", Kind: firedrill.KindStorage, Target: path, Detail: "what an earlier step wrote cannot be read", Err: err}

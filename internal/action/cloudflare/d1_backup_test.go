@@ -15,7 +15,7 @@ import (
 )
 
 // client makes a client of the platform whose clock a test moves.
-func (p *platform) client(t *testing.T, guard func(Request) error) *Client {
+func (p *platform) client(t *testing.T, guard *Guard) *Client {
 	t.Helper()
 	c, err := New(Config{API: p.url, Account: testAccount, Token: func(context.Context) (string, error) { return canaryToken, nil }, Guard: guard,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }})

@@ -80,16 +80,18 @@ func (p *pack) d1PlanCanaries() firedrill.Action {
 		})
 }
 
+// saveCanaries keeps canaries until the run is over: they are made of rows of the
+// database, so that they may hold what the plan hides.
 func saveCanaries(call firedrill.Call, name string, file canaryFile) error {
 	data, err := json.Marshal(file)
 	if err != nil {
 		return err
 	}
-	return save(call, name, data)
+	return savePrivate(call, name, data)
 }
 
 func loadCanaries(call firedrill.Call, name string) (canaryFile, error) {
-	data, err := load(call, name)
+	data, err := loadPrivate(call, name)
 	if err != nil {
 		return canaryFile{}, err
 	}

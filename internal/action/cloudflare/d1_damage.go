@@ -45,6 +45,10 @@ func (p *pack) d1Damage() firedrill.Action {
 			if err := mayDamage(name, call, d); err != nil {
 				return res, err
 			}
+			most := call.Environment.Limits.Rows
+			if err := withinCap(name, "database "+d.db.Name, "rows", int64(len(plan.Rows)), most); err != nil {
+				return res, err
+			}
 			var batch []statement
 			for _, list := range [][]string{plan.Updates, plan.Deletes, plan.Schema} {
 				for _, s := range list {
@@ -65,7 +69,7 @@ func (p *pack) d1Damage() firedrill.Action {
 			}
 			res.Out.Schema, res.Out.File = int64(len(plan.Schema)), in.Plan
 			res.Summary = fmt.Sprintf("%s changed, %s deleted, %s", count(res.Out.Updated, "row"), grouped(res.Out.Deleted), schemaWords(plan))
-			return res, nil
+			return res, withinCap(name, "database "+d.db.Name, "rows", res.Out.Updated+res.Out.Deleted, most)
 		})
 }
 

@@ -61,6 +61,7 @@ func (p *pack) d1PlanDamage() firedrill.Action {
 			if pl.most == 0 {
 				pl.most = 400
 			}
+			pl.most = capped(pl.most, call.Environment.Limits.Rows)
 			plan, err := pl.all(ctx)
 			if err != nil {
 				return res, err

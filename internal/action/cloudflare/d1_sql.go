@@ -122,6 +122,6 @@ func (p *pack) d1Execute() firedrill.Action {
 				res.Out.Changes += s.Changes
 			}
 			res.Summary = fmt.Sprintf("%s, %s changed", count(len(batch), "statement"), count(res.Out.Changes, "row"))
-			return res, nil
+			return res, withinCap(name, "database "+d.db.Name, "rows", res.Out.Changes, call.Environment.Limits.Rows)
 		})
 }

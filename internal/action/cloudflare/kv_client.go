@@ -51,26 +51,43 @@ func (c *Client) KV(ctx context.Context, op, ref string, tell func(string)) (*KV
 		}
 		return &KV{c, n.ID, n.Title, tell}, nil
 	}
-	for page := 1; ; page++ {
+	all, err := c.listNamespaces(ctx, op, tell)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		if n.Title == ref {
+			return &KV{c, n.ID, n.Title, tell}, nil
+		}
+	}
+	return nil, &firedrill.Error{Op: op, Kind: firedrill.KindNotFound, Target: "KV namespace " + ref, Detail: "there is none of this title", Remedy: "see: npx wrangler kv namespace list"}
+}
+
+// namespace is a KV namespace as a list shows it.
+type namespace struct{ ID, Title string }
+
+// listNamespaces gives all KV namespaces of the account. A list that does not end
+// is an error.
+func (c *Client) listNamespaces(ctx context.Context, op string, tell func(string)) ([]namespace, error) {
+	var all []namespace
+	const mostPages = 1000
+	for page := 1; page <= mostPages; page++ {
 		req := Request{Op: op, Target: "the KV namespaces", Method: http.MethodGet, Path: c.AccountPath("storage", "kv", "namespaces"),
 			Query: url.Values{"per_page": {"100"}, "page": {strconv.Itoa(page)}}, Notify: tell}
 		resp, err := c.Do(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		var list []struct{ ID, Title string }
-		if err := resp.Decode(req, &list); err != nil {
+		var some []namespace
+		if err := resp.Decode(req, &some); err != nil {
 			return nil, err
 		}
-		for _, n := range list {
-			if n.Title == ref {
-				return &KV{c, n.ID, n.Title, tell}, nil
-			}
-		}
-		if len(list) == 0 {
-			return nil, &firedrill.Error{Op: op, Kind: firedrill.KindNotFound, Target: "KV namespace " + ref, Detail: "there is none of this title", Remedy: "see: npx wrangler kv namespace list"}
+		all = append(all, some...)
+		if len(some) == 0 || resp.Info.TotalCount > 0 && int64(len(all)) >= resp.Info.TotalCount {
+			return all, nil
 		}
 	}
+	return nil, &firedrill.Error{Op: op, Kind: firedrill.KindCorrupt, Target: "the KV namespaces", Detail: "the list does not end"}
 }
 
 // Source names the namespace for a backup's manifest.

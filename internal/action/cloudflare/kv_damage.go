@@ -51,11 +51,15 @@ func (p *pack) kvDamage() firedrill.Action {
 			if in.Keys < 3 {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindUsage, Detail: "fewer than 3 keys cannot show anything", Remedy: "give keys: 3 or more"}
 			}
+			most := call.Environment.Limits.Keys
+			if err := withinCap(name, "namespace "+in.Namespace, "keys", 3, most); err != nil {
+				return res, err
+			}
 			b, err := openBackup(ctx, call, in.Backup)
 			if err != nil {
 				return res, err
 			}
-			done, err := chooseDamage(ctx, b, min(in.Keys, backup.MaxPairs), call.Now().Wall)
+			done, err := chooseDamage(ctx, b, capped(min(in.Keys, backup.MaxPairs), most), call.Now().Wall)
 			if err != nil {
 				return res, err
 			}

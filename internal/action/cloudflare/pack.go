@@ -48,7 +48,7 @@ type WorkerAttrs struct {
 type Deps struct {
 	Secrets action.Secrets
 	// Guard gives the guard of an environment; nil: nothing is refused.
-	Guard func(firedrill.Environment) func(Request) error
+	Guard func(firedrill.Environment) *Guard
 	HTTP  *http.Client // nil: one for each environment
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration) error
@@ -104,6 +104,9 @@ func (p *pack) client(call firedrill.Call) (*Client, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c, ok := p.clients[key]; ok {
+		if call.Impact == firedrill.Damages {
+			c.lookAgain()
+		}
 		return c, nil
 	}
 	c, err := NewFor(call.Environment, p.deps)

@@ -15,7 +15,7 @@ import (
 
 // guardOfProduction gives the guard of a production environment beside another one
 // that names a database.
-func guardOfProduction() func(Request) error {
+func guardOfProduction() *Guard {
 	production := firedrill.Environment{Name: "production", Class: firedrill.ClassProduction, Settings: firedrill.Values{"account": testAccount}}
 	other := firedrill.Environment{Name: "staging", Class: firedrill.ClassStaging, Settings: firedrill.Values{"account": testAccount},
 		Resources: map[string]firedrill.Resource{"db": {Kind: "d1", Attrs: firedrill.Values{"name": ScratchPrefix + "theirs"}}}}

@@ -256,18 +256,6 @@ func (s script) upload(ctx context.Context, like version, modules []versionshim.
 	return v.ID, nil
 }
 
-// boundIDs are the ids that a binding refers to, so that a guard sees them.
-func boundIDs(b map[string]any) []ID {
-	var ids []ID
-	kinds := map[string]string{"id": "d1", "database_id": "d1", "namespace_id": "kv", "service": "worker", "script_name": "worker", "bucket_name": "r2", "queue_name": "queue"}
-	for key, kind := range kinds {
-		if v, ok := b[key].(string); ok && v != "" {
-			ids = append(ids, ID{Kind: kind, Value: v})
-		}
-	}
-	return ids
-}
-
 func uploadForm(metadata map[string]any, modules []versionshim.Module) ([]byte, string, error) {
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)

@@ -23,6 +23,8 @@ import (
 // Deps is what the actions need from whoever wires the program.
 type Deps struct {
 	Secrets action.Secrets
+	// Guard gives the guard of an environment, see [GuardPlan]; nil: nothing is refused.
+	Guard func(firedrill.Environment) func(method, address string) error
 }
 
 // pack holds what the actions share.
@@ -34,9 +36,15 @@ type pack struct {
 // Pack gives the actions http.*.
 func Pack(d Deps) action.Pack {
 	p := &pack{secrets: d.Secrets, client: NewClient()}
-	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
+	actions := []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
 		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove(),
-		p.fingerprint(), p.fingerprintCompare()}}
+		p.fingerprint(), p.fingerprintCompare()}
+	if d.Guard != nil {
+		for i, a := range actions {
+			actions[i] = guarded{a, d.Guard}
+		}
+	}
+	return action.Pack{Actions: actions}
 }
 
 // NewClient makes a client that shows what is there: no redirects, no proxy,
