@@ -23,6 +23,8 @@ import (
 // Deps is what the actions need from whoever wires the program.
 type Deps struct {
 	Secrets action.Secrets
+	// HTTP sends the requests; nil: a client that shows what is there.
+	HTTP *http.Client
 }
 
 // pack holds what the actions share.
@@ -33,7 +35,10 @@ type pack struct {
 
 // Pack gives the actions http.*.
 func Pack(d Deps) action.Pack {
-	p := &pack{secrets: d.Secrets, client: newClient()}
+	p := &pack{secrets: d.Secrets, client: d.HTTP}
+	if p.client == nil {
+		p.client = newClient()
+	}
 	return action.Pack{Actions: []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
 		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove(),
 		p.fingerprint(), p.fingerprintCompare()}}
