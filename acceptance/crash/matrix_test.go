@@ -208,4 +208,3 @@ func TestACrashAtEveryPointIsTakenUp(t *testing.T) {
 		})
 	}
 }
-

@@ -36,11 +36,11 @@ const (
 // the transport of all clients and answers one request at a time, so that the
 // folder can be copied between two.
 type world struct {
-	t      testing.TB
-	dir    string
-	store  *d1.Store
-	keys   *kv.Store
-	api    http.Handler
+	t       testing.TB
+	dir     string
+	store   *d1.Store
+	keys    *kv.Store
+	api     http.Handler
 	outside *http.Transport
 
 	mu       sync.Mutex
