@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) resumeCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "resume [RUN]", Short: "Finish a run that was interrupted",
 		Long: `Resume takes up a run whose process is gone: it asks what became of the calls
 that were under way, puts back what is damaged, looks, and reports. An
@@ -20,6 +20,8 @@ injection is never done again. Without RUN it takes the only one there is.`,
 		Args: args(0, 1, "at most one run"),
 		RunE: func(c *cobra.Command, given []string) error { return a.resume(c.Context(), given) },
 	}
+	a.patienceFlag(c)
+	return c
 }
 
 func (a *app) resume(ctx context.Context, given []string) (err error) {

@@ -81,8 +81,9 @@ func (a *app) open(ctx context.Context, environments map[string]firedrill.Enviro
 	var cfg runner.Config
 	if live != nil {
 		cfg.Listener, cfg.Progress = live.Record, live.Progress
+		cfg.Notice = func(text string) { live.Line(term.Warn, "  waiting", text) }
 	}
-	cfg.Now = runner.Clock()
+	cfg.Now, cfg.Patience = runner.Clock(), a.patience
 	return a.openAt(ctx, dir, c, cfg)
 }
 

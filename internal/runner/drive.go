@@ -26,6 +26,7 @@ type drive struct {
 	calls     map[string]context.CancelFunc // by op and role
 	flying    int                           // effects whose answer is outstanding
 	base      context.Context               // of calls: not ended by an interrupt
+	away      outage
 }
 
 // drive runs the machine until the run has finished. first makes the first input.
@@ -160,16 +161,13 @@ func (d *drive) perform(e engine.Effect) {
 		d.flying++
 		go func() { d.reply(d.ask(e)) }()
 	case engine.Do:
-		timeout := e.Timeout
-		if timeout == 0 {
-			timeout = DefaultTimeout
-		}
-		ctx, cancel := context.WithTimeout(d.base, timeout)
+		ctx, cancel := context.WithCancel(d.base)
 		d.calls[key] = cancel
 		d.flying++
+		patient := d.patient(e)
 		go func() {
 			defer cancel()
-			d.reply(d.call(ctx, e))
+			d.reply(d.call(ctx, e, patient))
 		}()
 	}
 }
@@ -177,9 +175,32 @@ func (d *drive) perform(e engine.Effect) {
 // reply hands the answer to an effect to the loop; it is always taken.
 func (d *drive) reply(in engine.Input) { d.inputs <- in }
 
-// call performs an action. Whatever it does, a completion comes of it.
-func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completion) {
+// call performs an action. Whatever it does, a completion comes of it. A patient one
+// waits for a platform that is away.
+func (d *drive) call(ctx context.Context, e engine.Effect, patient bool) engine.Completion {
+	for pause := firstWait; ; pause = min(2*pause, longestWait) {
+		done, err := d.try(ctx, e)
+		switch {
+		case !patient:
+			return done
+		case err == nil:
+			d.answers()
+			return done
+		case !d.isAway(e, err) || !d.wait(ctx, err, pause):
+			return done
+		}
+	}
+}
+
+// try performs an action once, within the time that it has.
+func (d *drive) try(ctx context.Context, e engine.Effect) (done engine.Completion, failed error) {
 	now := d.r.cfg.Now
+	timeout := e.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	done = engine.Completion{Op: e.Op, Role: e.Role, Attempt: e.Attempt, Started: now()}
 	finish := func(out firedrill.Outcome, err error) {
 		done.Finished = now()
@@ -201,14 +222,15 @@ func (d *drive) call(ctx context.Context, e engine.Effect) (done engine.Completi
 	a, ok := d.r.cfg.Registry.Lookup(e.Uses)
 	if !ok {
 		finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindUnsupported, Target: "step " + e.Step, Detail: "this version has no such action", Remedy: "use the version of firedrill that began the run"})
-		return done
+		return done, nil
 	}
 	if err := d.r.guard(*d.m.Program()); err != nil {
 		finish(firedrill.Outcome{}, err)
-		return done
+		return done, nil
 	}
-	finish(a.Do(ctx, d.callOf(e)))
-	return done
+	out, err := a.Do(ctx, d.callOf(e))
+	finish(out, err)
+	return done, err
 }
 
 // status tells how a call ended. One that ran out of time while it changed
