@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"firedrill/internal/action/cloudflare"
 	apphttp "firedrill/internal/action/http"
 	"firedrill/internal/action/quiesce"
+	"firedrill/internal/cli"
 	"firedrill/internal/journal"
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
@@ -27,7 +29,15 @@ import (
 	"firedrill/internal/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asProgram makes the test binary the program itself.
+const asProgram = "FIREDRILL_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(cli.Main())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const runID = "run-1"
 
@@ -57,8 +67,8 @@ environments:
       app: {kind: worker, name: app, url: "http://%s", probes: [{path: /health, json: {status: healthy}}, {path: %s, json: {ok: true}}]}
 drills:
   d1-pitr: {use: d1-pitr, with: {database: primary, rows: 8}}
-  kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 4, settle: 1, large: 1000, shown: %v}}
-`, s.class, apiHost, account, appHost, map[string]string{"d1-pitr": "/rows", "kv-backup-restore": "/keys"}[s.drill], s.drill == "kv-backup-restore")
+  kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 16, settle: 1, large: 1000}}
+`, s.class, apiHost, account, appHost, map[string]string{"d1-pitr": "/rows", "kv-backup-restore": "/keys"}[s.drill])
 }
 
 // counted counts how often an injection was called.
@@ -81,8 +91,8 @@ type process struct {
 	runner   *runner.Runner
 	program  firedrill.Program
 	injected atomic.Int64
-	told     []string // what calls said while they waited
 	mu       sync.Mutex
+	notices  []string // what it told while it waited
 }
 
 // start wires a process as the command line does, on a clock of the given boot.
@@ -119,12 +129,21 @@ func start(t testing.TB, w *world, home string, j *memory, s scenario, boot stri
 			now := time.Now()
 			return firedrill.Stamp{Wall: now.UTC(), Mono: now.UnixNano(), Boot: boot}
 		},
-		Progress: func(step string, pr firedrill.Progress) {
+		Notice: func(text string) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.told = append(p.told, step+": "+pr.Text)
+			p.notices = append(p.notices, text)
 		}})
 	return p
+}
+
+// damaged tells whether the injection is over and not yet dealt with.
+func (p *process) damaged() bool {
+	records, err := p.journal.Records(context.Background(), runID)
+	return err == nil && slices.ContainsFunc(records, func(r firedrill.Record) bool {
+		b, is := r.Body.(firedrill.Ended)
+		return is && b.Step == "seen"
+	})
 }
 
 // memory is a journal that keeps what the real one does: encoded records, batch by
