@@ -100,7 +100,7 @@ func TestAnOutageOfTenMinutesIsWaitedFor(t *testing.T) {
 }
 
 // TestEveryRequestMayFail lets each request of each drill go wrong in one way after
-// the other; in CI each in one of them.
+// the other; when not all are tried, about a dozen for each drill.
 func TestEveryRequestMayFail(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios() {
@@ -129,7 +129,7 @@ func TestEveryRequestMayFail(t *testing.T) {
 	}
 }
 
-// step is how many of the requests and faults are left out when not all are tried.
+// step: one of so many pairs of a request and a fault is tried when not all are.
 const step = 53
 
 // TestAFifthOfAllRequestsMayFail lets requests go wrong by chance.
