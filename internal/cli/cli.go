@@ -42,6 +42,9 @@ type Process struct {
 func Main() int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Where nobody reads any more a write fails, which ends what only writes. By
+	// itself the system would end the process, in the middle of a way back.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return Run(Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Now: time.Now, Version: version(), Signals: signals, Exit: os.Exit,
@@ -67,6 +70,8 @@ func Run(p Process) int {
 		return firedrill.ExitOK
 	case errors.As(err, &status):
 		return int(status)
+	case errors.Is(err, syscall.EPIPE):
+		return firedrill.KindOf(err).Exit() // whoever stopped reading wants to hear nothing
 	}
 	a.complain(err)
 	return firedrill.KindOf(err).Exit()
@@ -82,7 +87,8 @@ type app struct {
 	Process
 	out, err *term.Page
 	global   globalOptions
-	planned  string // the plan file that was read; "" if none was
+	planned  string        // the plan file that was read; "" if none was
+	patience time.Duration // of the way back with a platform that is away; 0: the runner's own
 
 	mu sync.Mutex
 	// damaged tells what a second interrupt would leave behind; set while a

@@ -33,6 +33,7 @@ give --take-over. If it is alive after all, it stops before its next step.`,
 		},
 	}
 	c.Flags().BoolVar(&takeOver, "take-over", false, "take the run from a process that is lost; asks for the name of its host")
+	a.patienceFlag(c)
 	return c
 }
 

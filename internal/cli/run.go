@@ -34,8 +34,14 @@ puts back; twice: it leaves at once and says what is damaged).`,
 			return a.run(c.Context(), names)
 		},
 	}
+	a.patienceFlag(c)
 	c.Flags().BoolVar(&all, "all", false, "all drills of the plan, in its order")
 	return c
+}
+
+// patienceFlag is the flag of the commands that put something back.
+func (a *app) patienceFlag(c *cobra.Command) {
+	c.Flags().DurationVar(&a.patience, "patience", runner.DefaultPatience, "how long putting back waits for an API that cannot be reached")
 }
 
 func (a *app) run(ctx context.Context, names []string) (err error) {
@@ -191,11 +197,12 @@ func (a *app) ending(ctx context.Context, results []firedrill.Result, err error)
 // warnInterrupted tells about runs that nobody finished.
 func (a *app) warnInterrupted(found []runner.Interrupted) {
 	for _, i := range found {
-		a.err.Line(term.Warn, "interrupted", fmt.Sprintf("run %s (%s on %s) did not finish; finish it: firedrill resume %s", i.Run.ID, i.Run.Drill, i.Run.Environment, i.Run.ID))
+		a.err.Line(term.Warn, "interrupted", fmt.Sprintf("run %s (%s on %s) did not finish, and nobody works on it", i.Run.ID, i.Run.Drill, i.Run.Environment))
+		a.err.Command("  finish it", a.again("resume "+i.Run.ID))
 		for _, l := range i.Damaged {
 			a.err.Line(term.Plain, "  damaged", l.What)
 			if l.Repair != "" {
-				a.err.Line(term.Plain, "  by hand", l.Repair)
+				a.err.Command("  by hand", l.Repair)
 			}
 		}
 	}

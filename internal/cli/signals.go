@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
+	"syscall"
 
 	"firedrill"
 	"firedrill/internal/cli/term"
@@ -27,10 +29,13 @@ func (a *app) listen(cancel context.CancelFunc) {
 			fmt.Fprintf(a.Stderr, "\n%s %s: putting back what was changed; once more to leave at once\n", a.err.Paint(term.Warn, "interrupted"), first)
 		}
 		cancel()
-		if _, ok := <-a.Signals; !ok {
-			return
+		for again := range a.Signals {
+			// A terminal that closes hangs up more than once, and asks nobody to hurry.
+			if again != syscall.SIGHUP {
+				a.leave()
+				return
+			}
 		}
-		a.leave()
 	}()
 }
 
@@ -43,14 +48,23 @@ func (a *app) leave() {
 			status = firedrill.ExitDirty
 			a.err.Line(term.Bad, "damaged", l.What)
 			if l.Repair != "" {
-				a.err.Line(term.Plain, "  repair", l.Repair)
+				a.err.Command("  repair", l.Repair)
 			}
 		}
 		if len(left) > 0 {
-			a.err.Line(term.Plain, "  or", "firedrill resume")
+			a.err.Command("  or", a.again("resume"))
 		}
 	}
 	a.Exit(status)
+}
+
+// again is the command line of another command on the same state folder.
+func (a *app) again(command string) string {
+	text := "firedrill " + command
+	if a.global.home != "" {
+		text += " --home '" + strings.ReplaceAll(a.global.home, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 func (a *app) report() damageReport {

@@ -115,8 +115,9 @@ func (a *app) prepare(environments map[string]firedrill.Environment, secrets act
 	c, err = a.wire(environments, dir, secrets)
 	if live != nil {
 		cfg.Listener, cfg.Progress = live.Record, live.Progress
+		cfg.Notice = func(text string) { live.Line(term.Warn, "  waiting", text) }
 	}
-	cfg.Now = runner.Clock()
+	cfg.Now, cfg.Patience = runner.Clock(), a.patience
 	return dir, c, cfg, err
 }
 

@@ -29,6 +29,7 @@ type drive struct {
 	calls     map[string]context.CancelFunc // by op and role
 	flying    int                           // effects whose answer is outstanding
 	base      context.Context               // of calls: not ended by an interrupt
+	away      outage
 }
 
 // drive runs the machine until the run has finished. first makes the first input.
@@ -175,17 +176,13 @@ func (d *drive) perform(e engine.Effect) {
 		d.flying++
 		go func() { d.reply(d.ask(e)) }()
 	case engine.Do:
-		timeout := e.Timeout
-		if timeout == 0 {
-			timeout = DefaultTimeout
-		}
-		ctx, cancel := context.WithTimeout(d.base, timeout)
+		ctx, cancel := context.WithCancel(d.base)
 		d.calls[key] = cancel
 		d.flying++
-		refused := d.guard(e)
+		refused, patient := d.guard(e), d.patient(e)
 		go func() {
 			defer cancel()
-			d.reply(d.call(d.lease.Guard(ctx), e, refused))
+			d.reply(d.call(d.lease.Guard(ctx), e, refused, patient))
 		}()
 	}
 }
@@ -194,9 +191,32 @@ func (d *drive) perform(e engine.Effect) {
 func (d *drive) reply(in engine.Input) { d.inputs <- in }
 
 // call performs an action, unless it is refused. Whatever it does, a completion
-// comes of it.
-func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done engine.Completion) {
+// comes of it. A patient one
+// waits for a platform that is away.
+func (d *drive) call(ctx context.Context, e engine.Effect, refused error, patient bool) engine.Completion {
+	for pause := firstWait; ; pause = min(2*pause, longestWait) {
+		done, err := d.try(ctx, e, refused)
+		switch {
+		case !patient:
+			return done
+		case err == nil:
+			d.answers()
+			return done
+		case !d.isAway(e, err) || !d.wait(ctx, err, pause):
+			return done
+		}
+	}
+}
+
+// try performs an action once, within the time that it has.
+func (d *drive) try(ctx context.Context, e engine.Effect, refused error) (done engine.Completion, failed error) {
 	now := d.r.cfg.Now
+	timeout := e.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	done = engine.Completion{Op: e.Op, Role: e.Role, Attempt: e.Attempt, Started: now()}
 	finish := func(out firedrill.Outcome, err error) {
 		done.Finished = now()
@@ -218,14 +238,15 @@ func (d *drive) call(ctx context.Context, e engine.Effect, refused error) (done 
 	a, ok := d.r.cfg.Registry.Lookup(e.Uses)
 	if !ok {
 		finish(firedrill.Outcome{}, &firedrill.Error{Op: e.Uses, Kind: firedrill.KindUnsupported, Target: "step " + e.Step, Detail: "this version has no such action", Remedy: "use the version of firedrill that began the run"})
-		return done
+		return done, nil
 	}
 	if refused != nil {
 		finish(firedrill.Outcome{}, refused)
-		return done
+		return done, nil
 	}
-	finish(a.Do(ctx, d.callOf(e)))
-	return done
+	out, err := a.Do(ctx, d.callOf(e))
+	finish(out, err)
+	return done, err
 }
 
 // broken says what a panic was about. Only what the language itself says is shown:

@@ -55,7 +55,8 @@ type Home interface {
 // DefaultTimeout bounds a call whose step and action set no time-out.
 const DefaultTimeout = 10 * time.Minute
 
-// Config is what a runner works with. All fields but the two listeners are required.
+// Config is what a runner works with. All fields but the listeners and the patience
+// are required.
 type Config struct {
 	Journal  Journal
 	Home     Home
@@ -69,6 +70,12 @@ type Config struct {
 	Listener func(firedrill.Record)
 	// Progress is told what calls are doing.
 	Progress func(step string, p firedrill.Progress)
+	// Notice is told what a person has to know at once and no record says: that the
+	// way back waits, and that it goes on.
+	Notice func(text string)
+	// Patience is how long the way back waits for a platform that is away;
+	// 0: [DefaultPatience].
+	Patience time.Duration
 }
 
 // Runner runs drills, one at a time per environment.
@@ -86,6 +93,12 @@ func New(cfg Config) *Runner {
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string, firedrill.Progress) {}
+	}
+	if cfg.Notice == nil {
+		cfg.Notice = func(string) {}
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = DefaultPatience
 	}
 	return &Runner{cfg: cfg}
 }

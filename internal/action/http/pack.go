@@ -25,6 +25,8 @@ type Deps struct {
 	Secrets action.Secrets
 	// Guard gives the guard of an environment, see [GuardPlan]; nil: nothing is refused.
 	Guard func(firedrill.Environment) func(method, address string) error
+	// HTTP sends the requests; nil: a client that shows what is there.
+	HTTP *http.Client
 }
 
 // pack holds what the actions share.
@@ -35,7 +37,10 @@ type pack struct {
 
 // Pack gives the actions http.*.
 func Pack(d Deps) action.Pack {
-	p := &pack{secrets: d.Secrets, client: NewClient()}
+	p := &pack{secrets: d.Secrets, client: d.HTTP}
+	if p.client == nil {
+		p.client = NewClient()
+	}
 	actions := []firedrill.Action{p.get(), p.expect(), p.baseline(), p.watch(), p.await(), p.compare(), p.prove(), p.unwatch(),
 		p.alert(), p.awaitAlert(), p.sentinel(), p.sentinelPause(), p.sentinelResume(), p.sentinelStop(), p.sentinelRemove(),
 		p.fingerprint(), p.fingerprintCompare()}

@@ -84,6 +84,11 @@ func (p *Page) Line(style Style, label, text string) {
 	p.write(p.format(style, label, text))
 }
 
+// Command writes a command that a person is to copy: on one line, however long.
+func (p *Page) Command(label, command string) {
+	p.write(label + strings.Repeat(" ", max(1, LabelWidth-utf8.RuneCountInString(label))) + command + "\n")
+}
+
 // Blank writes an empty line.
 func (p *Page) Blank() { p.write("\n") }
 

@@ -26,7 +26,7 @@ func (p *Page) Verdict(r firedrill.Result) {
 		for _, l := range r.Left {
 			p.Line(Plain, "    "+l.Step, l.What)
 			if l.Repair != "" {
-				p.Line(Plain, "    repair", l.Repair)
+				p.Command("    repair", l.Repair)
 			}
 		}
 	}

@@ -1,0 +1,269 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"firedrill"
+	"firedrill/internal/action"
+	"firedrill/internal/action/cloudflare"
+	apphttp "firedrill/internal/action/http"
+	"firedrill/internal/action/quiesce"
+	"firedrill/internal/cli"
+	"firedrill/internal/journal"
+	"firedrill/internal/plan"
+	"firedrill/internal/playbook"
+	"firedrill/internal/report"
+	"firedrill/internal/runner"
+	"firedrill/internal/state"
+)
+
+// asProgram makes the test binary the program itself.
+const asProgram = "FIREDRILL_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(cli.Main())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const runID = "run-1"
+
+// scenario is a drill in one of its forms.
+type scenario struct {
+	drill string
+	class firedrill.Class // ci: in place; staging: on a scratch copy
+}
+
+func (s scenario) String() string { return s.drill + " " + string(s.class) }
+
+func scenarios() []scenario {
+	return []scenario{{"d1-pitr", firedrill.ClassCI}, {"d1-pitr", firedrill.ClassStaging}, {"kv-backup-restore", firedrill.ClassCI}, {"kv-backup-restore", firedrill.ClassStaging}}
+}
+
+// text is the plan.
+func (s scenario) text() []byte {
+	return fmt.Appendf(nil, `version: 1
+name: crash
+environments:
+  test:
+    class: %s
+    cloudflare: {api: "http://%s/client/v4", account: %q, token: {env: TOKEN}}
+    resources:
+      primary: {kind: d1, name: shop}
+      cache: {kind: kv, name: cache}
+      app: {kind: worker, name: app, url: "http://%s", probes: [{path: /health, json: {status: healthy}}, {path: %s, json: {ok: true}}]}
+drills:
+  d1-pitr: {use: d1-pitr, with: {database: primary, rows: 8}}
+  kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 16, settle: 1, large: 1000}}
+`, s.class, apiHost, account, appHost, map[string]string{"d1-pitr": "/rows", "kv-backup-restore": "/keys"}[s.drill])
+}
+
+// counted counts how often an injection was called.
+type counted struct {
+	firedrill.Action
+	calls *atomic.Int64
+}
+
+func (c counted) Do(ctx context.Context, call firedrill.Call) (firedrill.Outcome, error) {
+	c.calls.Add(1)
+	return c.Action.Do(ctx, call)
+}
+
+// process is one process of firedrill in a world: it ends, and another takes up
+// what it left.
+type process struct {
+	w        *world
+	home     *state.Home
+	journal  *memory
+	runner   *runner.Runner
+	program  firedrill.Program
+	injected atomic.Int64
+	mu       sync.Mutex
+	notices  []string // what it told while it waited
+}
+
+// start wires a process as the command line does, on a clock of the given boot.
+func start(t testing.TB, w *world, home string, j *memory, s scenario, boot string) *process {
+	t.Helper()
+	p := &process{w: w, journal: j}
+	client := &http.Client{Transport: w}
+	secrets := action.Secrets{LookupEnv: func(string) (string, bool) { return token, true }}
+	cf := cloudflare.Pack(cloudflare.Deps{Secrets: secrets, Now: time.Now, HTTP: client, Restores: cloudflare.FileRestores{Path: home + "/restores"}})
+	for i, a := range cf.Actions {
+		if a.Spec().Impact == firedrill.Damages {
+			cf.Actions[i] = counted{a, &p.injected}
+		}
+	}
+	registry, err := action.NewRegistry(cf, apphttp.Pack(apphttp.Deps{Secrets: secrets, HTTP: client}), quiesce.Pack())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := plan.Parse("firedrill.yaml", s.text(), registry, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := plan.Program(parsed, s.drill, "", registry, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.program = *program
+	if p.home, err = state.Open(home); err != nil {
+		t.Fatal(err)
+	}
+	p.runner = runner.New(runner.Config{Journal: j, Home: p.home, Registry: registry, Resolver: plan.NewResolver(registry), Version: "test", Executor: "test",
+		NewID: func() string { return runID },
+		Now: func() firedrill.Stamp {
+			now := time.Now()
+			return firedrill.Stamp{Wall: now.UTC(), Mono: now.UnixNano(), Boot: boot}
+		},
+		Notice: func(text string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.notices = append(p.notices, text)
+		}})
+	return p
+}
+
+// damaged tells whether the injection is over and not yet dealt with.
+func (p *process) damaged() bool {
+	records, err := p.journal.Records(context.Background(), runID)
+	return err == nil && slices.ContainsFunc(records, func(r firedrill.Record) bool {
+		b, is := r.Body.(firedrill.Ended)
+		return is && b.Step == "seen"
+	})
+}
+
+// memory is a journal that keeps what the real one does: encoded records, batch by
+// batch.
+type memory struct {
+	mu       sync.Mutex
+	records  []string
+	boundary func() // called before and after each append; nil: nobody looks
+}
+
+func (m *memory) look() {
+	if m.boundary != nil {
+		m.boundary()
+	}
+}
+
+func (m *memory) Append(_ context.Context, _ string, records []firedrill.Record) error {
+	m.look()
+	defer m.look()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range records {
+		data, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		m.records = append(m.records, string(data))
+	}
+	return nil
+}
+
+func (m *memory) Records(context.Context, string) ([]firedrill.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	records := make([]firedrill.Record, len(m.records))
+	for i, text := range m.records {
+		if err := json.Unmarshal([]byte(text), &records[i]); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
+}
+
+func (m *memory) Runs(ctx context.Context, _ journal.Query) ([]journal.Run, error) {
+	records, err := m.Records(ctx, runID)
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	if _, over := records[len(records)-1].Body.(firedrill.Finished); over {
+		return nil, nil
+	}
+	return []journal.Run{{ID: runID}}, nil
+}
+
+func (m *memory) kept() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.records)
+}
+
+// proven are the steps without which none of the drills may say passed.
+func proven(drill string) []string {
+	if drill == "d1-pitr" {
+		return []string{"damage", "seen", "restore", "equal", "clean"}
+	}
+	return []string{"damage", "seen", "restore", "equal", "protect"}
+}
+
+// judge holds the end of a run to the promise. before is what the world held.
+func judge(s scenario, records []firedrill.Record, w *world, before string) error {
+	if len(records) == 0 {
+		return errors.New("there are no records")
+	}
+	end, is := records[len(records)-1].Body.(firedrill.Finished)
+	if !is {
+		return errors.New("the run did not finish")
+	}
+	var errs []error
+	if end.Environment != firedrill.Restored {
+		errs = append(errs, fmt.Errorf("%s: %v, left %+v", end.Environment, end.Reasons, end.Left))
+	}
+	if after := w.holds(); after != before {
+		errs = append(errs, fmt.Errorf("the world is not as before:\n%s\nbut\n%s", before, after))
+	}
+	injections, ok := 0, map[string]bool{}
+	for _, r := range records {
+		switch b := r.Body.(type) {
+		case firedrill.Intended:
+			if b.Role == firedrill.RoleDo && b.Resolved.Impact == firedrill.Damages {
+				injections++
+			}
+		case firedrill.Ended:
+			ok[b.Step] = ok[b.Step] || b.Role == firedrill.RoleDo && b.Status == firedrill.StatusOK
+		}
+	}
+	if injections > 1 {
+		errs = append(errs, fmt.Errorf("%d injections were intended", injections))
+	}
+	if end.Verdict == firedrill.Passed {
+		for _, step := range proven(s.drill) {
+			if !ok[step] && (step != "clean" || s.class == firedrill.ClassCI) {
+				errs = append(errs, fmt.Errorf("passed, and %s never succeeded", step))
+			}
+		}
+	}
+	if _, err := report.Result(records); err != nil {
+		errs = append(errs, fmt.Errorf("no result can be made of it: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// story tells a run, for a test that failed.
+func story(t testing.TB, records []firedrill.Record) {
+	t.Helper()
+	for _, r := range records {
+		switch b := r.Body.(type) {
+		case firedrill.Ended:
+			t.Logf("%4d %-14s %-5s %-7s %s %v", r.Seq, b.Step, b.Role, b.Status, b.Summary, b.Problem)
+		case firedrill.Turned, firedrill.Resumed, firedrill.Answered, firedrill.Finished:
+			t.Logf("%4d %T %+v", r.Seq, b, b)
+		}
+	}
+}
