@@ -73,12 +73,12 @@ type fileLease struct {
 
 // Acquire takes the lease of an environment; key names it (plan and
 // environment). An environment that is held gives an error of [firedrill.KindBusy].
-func (h *Home) Acquire(_ context.Context, key string, holder Holder) (Lease, error) {
+func (h *Home) Acquire(ctx context.Context, key string, holder Holder) (Lease, error) {
 	f, err := os.OpenFile(h.leaseFile(key), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fail("take the lease", key, err)
 	}
-	if err := lock(f); err != nil {
+	if err := lockSoon(ctx, f); err != nil {
 		before, _ := read(f)
 		return nil, errors.Join(Busy(key, before, holder.Since, "wait until it has finished, or drill another environment"), f.Close())
 	}
@@ -104,6 +104,25 @@ func (h *Home) Acquire(_ context.Context, key string, holder Holder) (Lease, err
 		return nil, errors.Join(fail("take the lease", key, err), f.Close())
 	}
 	return &fileLease{f, key, holder.Fence}, nil
+}
+
+// lockSoon takes the lock, also where it is held for a moment only: by somebody who
+// looks who holds it, or by a child of this process that has a copy of the file
+// until it becomes another program.
+func lockSoon(ctx context.Context, f *os.File) error {
+	const tries, pause = 50, 10 * time.Millisecond
+	var err error
+	for range tries {
+		if err = lock(f); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+	return err
 }
 
 // TakeOver is Acquire: a lock that is held proves that its holder is there, so
