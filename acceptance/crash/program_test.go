@@ -161,13 +161,24 @@ func (s *site) restored() firedrill.Result {
 func (s *site) atTheRestore(c *exec.Cmd, then func()) error {
 	s.t.Helper()
 	var once sync.Once
+	started := make(chan struct{})
 	s.gate(func(_ int, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/time_travel/restore") {
-			once.Do(then)
+			once.Do(func() { <-started; then() })
 		}
 	}, nil)
 	defer s.gate(nil, nil)
-	return c.Run()
+	return run(c, started)
+}
+
+// run runs a process, and tells when there is one that can be sent signals.
+func run(c *exec.Cmd, started chan<- struct{}) error {
+	err := c.Start()
+	close(started)
+	if err != nil {
+		return err
+	}
+	return c.Wait()
 }
 
 // TestASignalPutsBack: each signal that asks a process to end makes the drill go
@@ -279,16 +290,18 @@ func TestAKillOfTheProgramIsTakenUp(t *testing.T) {
 	}
 	for _, point := range points {
 		c := s.command("run", "d1-pitr", "--json")
+		started := make(chan struct{})
 		kill := func(after bool) func(int, *http.Request) {
 			return func(n int, _ *http.Request) {
 				if n == point/2 && after == (point%2 == 1) {
+					<-started
 					_ = c.Process.Kill()
 					panic(http.ErrAbortHandler)
 				}
 			}
 		}
 		s.gate(kill(false), kill(true))
-		_ = c.Run() // killed, unless it made fewer requests
+		_ = run(c, started) // killed, unless it made fewer requests
 		s.gate(nil, nil)
 		out, told := s.output("resume", "--json")
 		if strings.Contains(told, "no run was interrupted") {

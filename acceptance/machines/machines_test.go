@@ -3,6 +3,7 @@ package machines
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,16 @@ func once(is func(*http.Request) bool, do func()) func(*http.Request) {
 	}
 }
 
+// run runs a process, and tells when there is one that can be sent signals.
+func run(cmd *exec.Cmd, started chan<- struct{}) error {
+	err := cmd.Start()
+	close(started)
+	if err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
 // TestARunOfALostMachineIsFinishedElsewhere kills the real process while the
 // database is damaged. The other machine sees the run, may not touch the
 // environment, and finishes the run once a person says that the holder is gone.
@@ -36,8 +47,9 @@ func TestARunOfALostMachineIsFinishedElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	cmd, out := s.start("a", "run", "d1")
-	s.see(once(restores, func() { _ = cmd.Process.Kill() }))
-	if err := cmd.Run(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	started := make(chan struct{})
+	s.see(once(restores, func() { <-started; _ = cmd.Process.Kill() }))
+	if err := run(cmd, started); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("it was not killed: %v\n%s", err, out)
 	}
 	run := s.held("b")
@@ -70,8 +82,9 @@ func TestALostRunIsFinishedOnItsMachine(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	cmd, out := s.start("a", "run", "d1")
-	s.see(once(restores, func() { _ = cmd.Process.Kill() }))
-	if err := cmd.Run(); err == nil {
+	started := make(chan struct{})
+	s.see(once(restores, func() { <-started; _ = cmd.Process.Kill() }))
+	if err := run(cmd, started); err == nil {
 		t.Fatalf("it was not killed: %s", out)
 	}
 	status, done, told := s.firedrill("a", "resume", "--json")
@@ -92,8 +105,9 @@ func TestARunLivesWhereItBegan(t *testing.T) {
 	}
 	s.file("firedrill.yaml", strings.Replace(string(text), "\nstate: ", "\n# state: ", 1))
 	cmd, out := s.start("a", "run", "d1")
-	s.see(once(restores, func() { _ = cmd.Process.Kill() }))
-	if err := cmd.Run(); err == nil {
+	started := make(chan struct{})
+	s.see(once(restores, func() { <-started; _ = cmd.Process.Kill() }))
+	if err := run(cmd, started); err == nil {
 		t.Fatalf("it was not killed: %s", out)
 	}
 	s.file("firedrill.yaml", string(text))
@@ -124,14 +138,16 @@ func TestAHolderThatWakesUpCannotAct(t *testing.T) {
 			}
 			s := newStage(t)
 			cmd, out := s.start("a", "run", "d1")
-			stopped := make(chan struct{})
+			started, stopped := make(chan struct{}), make(chan struct{})
 			s.see(once(restores, func() {
+				<-started
 				_ = cmd.Process.Signal(syscall.SIGSTOP)
 				close(stopped)
 			}))
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			close(started)
 			select {
 			case <-stopped:
 			case <-time.After(2 * time.Minute):
