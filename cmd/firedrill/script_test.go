@@ -12,23 +12,23 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"firedrill/internal/cli"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"firedrill": func() { os.Exit(cli.Main()) }})
-}
-
-// TestScript runs the program itself, as a user would. The scripts are in
-// testdata/script; each has a state folder of its own.
+// TestScript runs the program itself, built as a user would build it, without the
+// race detector: that makes the sandbox's SQLite many times slower, and packages have
+// tests of their own with it. The scripts are in testdata/script; each has a state
+// folder of its own.
 func TestScript(t *testing.T) {
 	t.Parallel()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := os.Getenv("PATH")
+	bin := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
