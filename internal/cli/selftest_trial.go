@@ -52,7 +52,7 @@ func (a *app) tryOn(ctx context.Context, s *saboteur.Stage, t *trial, e sandbox.
 	if err != nil {
 		return nil, err
 	}
-	st, err := a.openAt(ctx, s.Home, c, runner.Config{Now: s.Now(runner.Clock())})
+	st, err := a.openAt(ctx, s.Home, c, runner.Config{Now: s.Now(runner.Clock()), Patience: trialPatience})
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,9 @@ func trialInputs(drill string) firedrill.Values {
 }
 
 // trialPatience is how long a drill that is lied to waits for a service to show
-// something: it may be something that never comes. The drill's own patience, which
-// the controls have, is a minute or more.
+// something, and for an API that answers a recovery with errors: what it waits for
+// may never come. A drill's own patience is a minute or more, and half an hour on the
+// way back.
 const trialPatience = 8 * time.Second
 
 // trialProgram makes the program of a built-in drill for a stage. All that it works
