@@ -23,6 +23,11 @@ func TestOutsideOfItsWindowNothingBegins(t *testing.T) {
 		!strings.Contains(err.Error(), "holidays") || !strings.Contains(firedrill.RemedyOf(err), "it opens next at ") {
 		t.Errorf("%v (%s), %d records", err, firedrill.RemedyOf(err), len(records))
 	}
+	incident := recovery()
+	incident.Environment.Freeze = p.Environment.Freeze
+	if _, err := s.runner.Run(context.Background(), incident); err != nil {
+		t.Errorf("an incident keeps no hours, and its recovery was refused: %v", err)
+	}
 }
 
 // TestAWindowThatClosesBeforeTheDamage: a baseline that takes too long damages

@@ -2,10 +2,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/state"
@@ -70,10 +73,12 @@ func TestNoRunBeginsWhileDrillsAreHalted(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("a mark that was cut")
-	incident := program()
-	incident.Incident = &firedrill.Incident{}
-	if records, err := s.runner.Run(context.Background(), incident); firedrill.KindOf(err) == firedrill.KindGuard {
-		t.Errorf("a recovery was refused: %v, %d records", err, len(records))
+	records, err := s.runner.Run(context.Background(), recovery())
+	if err != nil {
+		t.Fatalf("a recovery was refused: %v", err)
+	}
+	if f := finished(t, records); f.Verdict != firedrill.Recovered {
+		t.Errorf("%+v", f)
 	}
 	if was, err := home.Lift(); err != nil || !was {
 		t.Fatal(was, err)
@@ -81,11 +86,55 @@ func TestNoRunBeginsWhileDrillsAreHalted(t *testing.T) {
 	if was, err := home.Lift(); err != nil || was {
 		t.Fatal(was, err)
 	}
-	records, err := s.runner.Run(context.Background(), program())
+	records, err = s.runner.Run(context.Background(), program())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f := finished(t, records); f.Verdict != firedrill.Passed {
 		t.Errorf("%+v", f)
+	}
+}
+
+// recovery is what is left of the program in a real incident.
+func recovery(extra ...firedrill.Step) firedrill.Program {
+	p := program()
+	p.Incident, p.Environment.Incident = &firedrill.Incident{Point: "before"}, true
+	p.Steps = append([]firedrill.Step{
+		{ID: "restore", Phase: firedrill.Recover, Uses: "world.restore"},
+		{ID: "whole", Phase: firedrill.Verify, Uses: "world.is-whole", Proves: firedrill.ProvesData},
+	}, extra...)
+	return p
+}
+
+// TestAHaltDoesNotStopARecovery that is under way; an abort of it does.
+func TestAHaltDoesNotStopARecovery(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, t.TempDir(), nil, nil)
+	home := s.runner.cfg.Home.(*state.Home)
+	run := ""
+	var left sync.WaitGroup
+	s.runner.cfg.Listener = func(r firedrill.Record) {
+		switch b := r.Body.(type) {
+		case firedrill.RunStarted:
+			run = b.Run
+		case firedrill.Intended:
+			if b.Step == "waits" {
+				left.Go(func() {
+					err := home.Halt(state.Stop{By: "ann@ops", Reason: "drills off"})
+					time.Sleep(4 * stopPoll) // the run looks, and goes on
+					if err := errors.Join(err, home.Abort(run, state.Stop{By: "ann@ops", Reason: "wrong point"})); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	}
+	records, err := s.runner.Run(context.Background(), recovery(firedrill.Step{ID: "waits", Phase: firedrill.Verify, Uses: "world.wait"}))
+	left.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(finished(t, records).Reasons, " "); !strings.Contains(text, "wrong point") || strings.Contains(text, "drills off") {
+		t.Errorf("reasons %q", text)
 	}
 }

@@ -41,6 +41,31 @@ func TestAnEnvironmentHasOneHolder(t *testing.T) {
 	}
 }
 
+// TestALeaseThatIsHeldForAMomentIsTaken: the lock is let go of while somebody is
+// about to give up.
+func TestALeaseThatIsHeldForAMomentIsTaken(t *testing.T) {
+	t.Parallel()
+	h, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(h.leaseFile("staging"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock(f); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = f.Close() })
+	l, err := h.Acquire(t.Context(), "staging", Holder{Run: "r1", Since: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAHomeIsPrivateAndOfAKnownLayout(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "home")

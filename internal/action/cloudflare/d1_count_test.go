@@ -33,6 +33,24 @@ func TestRowsThatAreLeftOutOrRepeatedAreMissed(t *testing.T) {
 	}
 }
 
+// TestARowThatIsHiddenFromEveryReadingIsMissed: it came after the fingerprint, so
+// that what can be read is what was there before.
+func TestARowThatIsHiddenFromEveryReadingIsMissed(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	id := p.create("app", "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+	b := newBench(t, p.url)
+	before := b.do("before", "d1.fingerprint", firedrill.Values{"database": id})
+	p.exec(id, "INSERT INTO t VALUES (4, 'd')")
+	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
+		return p.bendRows(w, r, func(rows []any) []any { return rows[:3] })
+	})
+	err := b.fails(firedrill.KindCorrupt, "d1.compare", firedrill.Values{"database": id, "against": before.Outputs["file"]})
+	if !strings.Contains(err.Error(), "has 4 rows and gave 3 to read") {
+		t.Error(err)
+	}
+}
+
 // bendRows changes the rows that a query for those of table t gives.
 func (p *platform) bendRows(w http.ResponseWriter, r *http.Request, change func([]any) []any) bool {
 	body, err := io.ReadAll(r.Body)

@@ -105,3 +105,44 @@ func TestWhatCannotBeWatchedIsSaid(t *testing.T) {
 		t.Errorf("%q", o.Collateral)
 	}
 }
+
+// TestOwnKeysMoveNothingThatIsWatched: of a namespace with more keys than are
+// watched the same ones are, however many of firedrill's own come before them.
+func TestOwnKeysMoveNothingThatIsWatched(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	id := p.cache(0)
+	put := func(format string, from, n int) {
+		t.Helper()
+		i := from
+		if _, err := p.kv.PutAll(t.Context(), id, kvsandbox.API, func() (kvsandbox.Entry, bool, error) {
+			i++
+			return kvsandbox.Entry{Key: fmt.Sprintf(format, i), Value: []byte("x")}, i <= from+n, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("user/%05d", 0, 9_000)
+	put("user/%05d", 9_000, watchedKeys-9_000+5)
+	ns, err := p.client(t, nil).KV(t.Context(), "test", id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() string {
+		t.Helper()
+		state, partial, err := keysAndValues{ns}.state(t.Context())
+		if err != nil || !strings.Contains(partial, "the first 10,000 keys") {
+			t.Fatalf("%q %v", partial, err)
+		}
+		return state
+	}
+	before := look()
+	put(ownKeys+"sentinel/%d", 0, 30)
+	if look() != before {
+		t.Error("firedrill's own keys are taken for writes of others")
+	}
+	put("a/%d", 0, 1)
+	if look() == before {
+		t.Error("a write of others is not seen")
+	}
+}
