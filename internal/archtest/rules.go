@@ -30,9 +30,10 @@ func rules() []rule {
 		{pkg: "internal/backup", may: []string{vocabulary, "internal/fingerprint"}, why: "a backup knows no provider: it reads and writes through interfaces of its own"},
 		{pkg: "internal/backup/placetest", may: []string{vocabulary, "internal/backup"}, why: "the conformance suite holds for every place"},
 		{pkg: "internal/bucket", may: []string{vocabulary}, why: "a bucket knows nothing about what is stored in it, and has the methods of a place without importing one"},
+		{pkg: "internal/hold", may: []string{}, why: "whoever holds and whoever sends need not know each other"},
 		{pkg: "internal/journal", may: []string{vocabulary}, why: "the journal stores records and knows nothing about their meaning"},
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
-		{pkg: "internal/state/shared", may: []string{vocabulary, "internal/state", "internal/journal", "internal/bucket"}, why: "a bucket that is mirrored by a folder and a journal of this machine"},
+		{pkg: "internal/state/shared", may: []string{vocabulary, "internal/state", "internal/journal", "internal/bucket", "internal/hold"}, why: "a bucket that is mirrored by a folder and a journal of this machine"},
 		{pkg: "internal/state/statetest", may: []string{vocabulary, "internal/state", "internal/journal"}, why: "the conformance suite holds for every state store"},
 		{pkg: "internal/isolation", may: []string{vocabulary}, pure: true, why: "which resource belongs to which environment follows from the configurations alone"},
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
@@ -41,8 +42,8 @@ func rules() []rule {
 
 		{pkg: "internal/action", may: []string{vocabulary}, why: "the registry knows no provider"},
 		{pkg: "internal/action/actiontest", may: []string{vocabulary, "internal/action"}, why: "the conformance suite holds for every action"},
-		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/action/http/..."}, why: "actions never import each other"},
-		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
+		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/hold", "internal/action/http/..."}, why: "actions never import each other"},
+		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/hold", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
 		{pkg: "internal/action/quiesce", may: []string{vocabulary, "internal/action"}, why: "what stops writers is the plan's, whatever the provider"},
 		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"firedrill"
+	"firedrill/internal/hold"
 )
 
 const (
@@ -107,8 +108,11 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	patience, wctx := newWatchdog(ctx, max(req.Patience, c.cfg.Patience))
 	defer patience.end()
 	var connected atomic.Bool // until then nothing can have been sent
-	tctx := httptrace.WithClientTrace(wctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true); patience.moved() },
+	tctx := httptrace.WithClientTrace(hold.Sending(wctx), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			connected.Store(!hold.Gone(ctx))
+			patience.moved()
+		},
 		WroteRequest: func(httptrace.WroteRequestInfo) { patience.moved() },
 	})
 	address := c.base + req.Path
@@ -119,7 +123,7 @@ func (c *Client) once(ctx context.Context, req Request, attempt int) (resp Respo
 	if err != nil {
 		return Response{}, 0, err
 	}
-	content.moved = patience.moved
+	content.moved, content.gone = patience.moved, func() bool { return hold.Gone(ctx) }
 	hreq, err := http.NewRequestWithContext(tctx, req.Method, address, content)
 	if err != nil {
 		return Response{}, 0, &firedrill.Error{Op: req.Op, Kind: firedrill.KindInternal, Target: req.Target, Detail: "the request cannot be formed: " + withoutAddress(err).Error()}
@@ -194,11 +198,19 @@ func (r Request) content() (*content, int64, error) {
 type content struct {
 	io.ReadCloser
 	broken atomic.Pointer[firedrill.Error]
-	moved  func() // is told of every piece that is taken
+	moved  func()      // is told of every piece that is taken
+	gone   func() bool // tells whether nothing may be sent any more
 }
+
+// errGone is why a request ends that was on its way out when the process learnt
+// that it no longer holds what it works on.
+var errGone = errors.New("what it is about was taken over")
 
 func (c *content) Read(to []byte) (int, error) {
 	c.moved()
+	if c.gone() {
+		return 0, errGone
+	}
 	n, err := c.ReadCloser.Read(to)
 	c.moved()
 	if own := (*firedrill.Error)(nil); errors.As(err, &own) {
@@ -210,9 +222,13 @@ func (c *content) Read(to []byte) (int, error) {
 // noAnswer is the error of a request that got no answer.
 func noAnswer(ctx context.Context, req Request, sent bool, cause error) error {
 	e := &firedrill.Error{Op: req.Op, Target: req.Target, Err: cause}
+	over := ctx.Err()
+	if over == nil && hold.Gone(ctx) {
+		over = errGone
+	}
 	switch {
-	case ctx.Err() != nil && (!sent || req.reads()):
-		return interrupted(ctx, req, ctx.Err())
+	case over != nil && (!sent || req.reads()):
+		return interrupted(ctx, req, over)
 	case !sent:
 		e.Kind, e.Detail = firedrill.KindNotSent, "the API cannot be reached"
 		e.Remedy = "check the address of the API and the network, then repeat"

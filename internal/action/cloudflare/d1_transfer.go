@@ -15,6 +15,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/backup"
+	"firedrill/internal/hold"
 )
 
 const (
@@ -329,7 +330,7 @@ func (d *D1) uploadOnce(ctx context.Context, address, etag string, body backup.B
 	}
 	patience, wctx := newWatchdog(ctx, d.d.c.cfg.Patience)
 	defer patience.end()
-	from := &content{ReadCloser: in, moved: patience.moved}
+	from := &content{ReadCloser: in, moved: patience.moved, gone: func() bool { return hold.Gone(ctx) }}
 	hreq, err := d.signed(wctx, http.MethodPut, address, from)
 	if err != nil {
 		return errors.Join(err, in.Close())

@@ -15,6 +15,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/action"
+	"firedrill/internal/hold"
 )
 
 // Probe is a request to a service and the answer that counts as healthy; a
@@ -82,7 +83,7 @@ func (p *pack) send(ctx context.Context, pr Probe, body string) (answer, error) 
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUsage, Target: pr.name(), Detail: fmt.Sprintf("%q is not an http address", pr.URL), Remedy: "set the url of the resource in the plan"}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, pr.URL, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(hold.Sending(ctx), method, pr.URL, strings.NewReader(body))
 	if err != nil {
 		return answer{}, &firedrill.Error{Op: "http", Kind: firedrill.KindUsage, Target: pr.name(), Err: err, Remedy: "correct the probe in the plan"}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"firedrill"
+	"firedrill/internal/hold"
 )
 
 const (
@@ -69,7 +70,9 @@ func (g guarded) Err() error {
 }
 
 // Guard gives a context that is over once the lease is gone, or may be.
-func (l *lease) Guard(ctx context.Context) context.Context { return guarded{ctx, l} }
+func (l *lease) Guard(ctx context.Context) context.Context {
+	return guarded{hold.While(ctx, l.gone), l}
+}
 
 // gone tells whether the lease is lost, or this process slept.
 func (l *lease) gone() bool {
