@@ -6,14 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +19,7 @@ import (
 	"firedrill/internal/cli"
 	"firedrill/internal/testkit/s3test"
 	"firedrill/internal/testkit/sandboxtest"
+	"firedrill/internal/testkit/seeproxy"
 )
 
 // childArgs makes the test binary a firedrill.
@@ -58,7 +55,7 @@ type stage struct {
 	plan  string
 
 	// between sees every request of firedrill to the sandbox.
-	between atomic.Pointer[func(*http.Request)]
+	between seeproxy.Eye
 }
 
 func newStage(t *testing.T) *stage {
@@ -83,7 +80,7 @@ environments:
       app: {kind: worker, name: app, url: %q, probes: [{path: /, json: {ok: true}}]}
 drills:
   d1: {use: d1-pitr, with: {database: shop}, rto: 5m, rpo: 5m}
-`, store.Endpoint, s.proxy(strings.TrimSuffix(s.cloud.API, "/client/v4"), ""), s.cloud.Account, s.file("token", s.cloud.Token()), s.proxy(s.cloud.Front, "app.localhost")))
+`, store.Endpoint, s.between.Start(s.t, strings.TrimSuffix(s.cloud.API, "/client/v4"), ""), s.cloud.Account, s.file("token", s.cloud.Token()), s.between.Start(s.t, s.cloud.Front, "app.localhost")))
 	return s
 }
 
@@ -96,36 +93,8 @@ func (s *stage) file(name, text string) string {
 	return path
 }
 
-// proxy passes requests on and lets a test see them.
-func (s *stage) proxy(to, host string) string {
-	s.t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	tr := &http.Transport{}
-	p := &httputil.ReverseProxy{Transport: tr, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(u)
-			if r.Out.Host = u.Host; host != "" {
-				r.Out.Host = host
-			}
-		}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f := s.between.Load(); f != nil {
-			(*f)(r)
-		}
-		p.ServeHTTP(w, r)
-	}))
-	s.t.Cleanup(func() {
-		server.Close()
-		tr.CloseIdleConnections()
-	})
-	return server.URL
-}
-
 // see has a test see the requests, until it sets another.
-func (s *stage) see(f func(*http.Request)) { s.between.Store(&f) }
+func (s *stage) see(f func(*http.Request)) { s.between.See(f) }
 
 // firedrill runs the command line on a machine, in this process, and gives what
 // it printed.

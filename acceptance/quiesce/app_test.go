@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +18,7 @@ import (
 	"firedrill"
 	"firedrill/internal/cli"
 	"firedrill/internal/testkit/sandboxtest"
+	"firedrill/internal/testkit/seeproxy"
 )
 
 // source is an application that takes orders unless it is in maintenance. The
@@ -58,7 +56,7 @@ type stage struct {
 	front string // through which firedrill reaches the application
 
 	// between sees every request of firedrill before it is passed on.
-	between atomic.Pointer[func(*http.Request)]
+	between seeproxy.Eye
 
 	refused atomic.Int64
 	mu      sync.Mutex
@@ -97,8 +95,8 @@ func newStage(t *testing.T, inKV bool, pause string) *stage {
 	c.Deploy("app", source, bindings, nil)
 	c.Must(http.MethodPost, "workers/scripts/app/subdomain", map[string]bool{"enabled": true})
 
-	api := s.proxy(strings.TrimSuffix(c.API, "/client/v4"), "")
-	s.front = s.proxy(c.Front, "app.localhost")
+	api := s.between.Start(s.t, strings.TrimSuffix(c.API, "/client/v4"), "")
+	s.front = s.between.Start(s.t, c.Front, "app.localhost")
 	quiesce := ""
 	if pause != "" {
 		quiesce = quiesces(s.front, pause)
@@ -139,34 +137,6 @@ func (s *stage) edit(changes ...string) {
 		s.t.Fatal(err)
 	}
 	s.file("firedrill.yaml", strings.NewReplacer(changes...).Replace(string(text)))
-}
-
-// proxy passes requests on and lets a test see them.
-func (s *stage) proxy(to, host string) string {
-	s.t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	tr := &http.Transport{}
-	p := &httputil.ReverseProxy{Transport: tr, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(u)
-			if r.Out.Host = u.Host; host != "" {
-				r.Out.Host = host
-			}
-		}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f := s.between.Load(); f != nil {
-			(*f)(r)
-		}
-		p.ServeHTTP(w, r)
-	}))
-	s.t.Cleanup(func() {
-		server.Close()
-		tr.CloseIdleConnections()
-	})
-	return server.URL
 }
 
 // write lets some writers order things, until the test ends. They go the way of

@@ -230,7 +230,7 @@ func (s *stage) strike(signal os.Signal, at func(*http.Request) bool) ([]byte, e
 			_ = cmd.Process.Signal(signal)
 		}
 	}
-	s.between.Store(&see)
-	defer s.between.Store(nil)
+	s.between.See(see)
+	defer s.between.See(nil)
 	return cmd.Output()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"firedrill/bench/peak"
 	"firedrill/internal/cli"
 )
 
@@ -26,32 +27,15 @@ func child(args []string) int {
 	if status != 0 {
 		return status
 	}
-	peak, err := peakMiB()
+	most, err := peak.MiB(0)
 	if err == nil {
-		err = os.WriteFile(os.Getenv(peakVariable), fmt.Append(nil, peak), 0o600)
+		err = os.WriteFile(os.Getenv(peakVariable), fmt.Append(nil, most), 0o600)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench/backup:", err)
 		return 1
 	}
 	return 0
-}
-
-// peakMiB is the most resident memory that this process had. getrusage would tell
-// that of the parent, too, from which it was forked.
-func peakMiB() (float64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, fmt.Errorf("memory is measured on Linux only: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if kib, is := strings.CutPrefix(line, "VmHWM:"); is {
-			var n float64
-			_, err := fmt.Sscanf(kib, "%f kB", &n)
-			return n / 1024, err
-		}
-	}
-	return 0, errors.New("the kernel does not tell VmHWM")
 }
 
 // apart runs the program in a process of its own.

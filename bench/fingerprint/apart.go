@@ -3,15 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"firedrill"
+	"firedrill/bench/peak"
 	"firedrill/internal/action"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/sandbox"
@@ -53,7 +52,7 @@ func child(ctx context.Context, args []string) error {
 		return err
 	}
 	r.Seconds = time.Since(began).Seconds()
-	if r.MiB, err = peakMiB(); err != nil {
+	if r.MiB, err = peak.MiB(0); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
@@ -73,22 +72,6 @@ func perform(ctx context.Context, t task, r *report) error {
 		return err
 	}
 	return fmt.Errorf("action %s does not exist", t.Action)
-}
-
-// peakMiB is the most resident memory that this process had.
-func peakMiB() (float64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, fmt.Errorf("memory is measured on Linux only: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if kib, is := strings.CutPrefix(line, "VmHWM:"); is {
-			var n float64
-			_, err := fmt.Sscanf(kib, "%f kB", &n)
-			return n / 1024, err
-		}
-	}
-	return 0, errors.New("the kernel does not tell VmHWM")
 }
 
 // apart runs tasks in processes of their own.

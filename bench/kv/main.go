@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"firedrill/bench/peak"
 	"flag"
 	"fmt"
 	"io"
@@ -22,7 +23,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +32,7 @@ const (
 	pairsPerCall = 10_000 // the platform's most
 	keysPerGet   = 100    // likewise
 	valueSize    = 100
-	mostMemory   = 300 // MB
+	mostMemory   = 300 // MiB
 )
 
 func main() {
@@ -89,12 +89,12 @@ func run(ctx context.Context, keys int) (err error) {
 		}
 		fmt.Printf("%-34s %9.2f   %s\n", s.name, time.Since(begin).Seconds(), strings.Join(tenths, " "))
 	}
-	peak, err := peakMemory(c.pid)
+	most, err := peak.MiB(c.pid)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\npeak memory of the sandbox: %d MB (bound: %d MB)\n", peak, mostMemory)
-	if peak > mostMemory {
+	fmt.Printf("\npeak memory of the sandbox: %.0f MiB (bound: %d MiB)\n", most, mostMemory)
+	if most > mostMemory {
 		return errors.New("the memory exceeds its bound")
 	}
 	return nil
@@ -253,19 +253,4 @@ func (c cloud) delete(ctx context.Context, ns string, numbers []int) error {
 		numbers = numbers[n:]
 	}
 	return nil
-}
-
-// peakMemory is the most physical memory that a process has had, in MB.
-func peakMemory(pid int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-			return kb >> 10, err
-		}
-	}
-	return 0, errors.New("the system tells no peak of memory")
 }
