@@ -100,7 +100,7 @@ func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs [
 			return results, errors.Join(err, rerr)
 		}
 		results = append(results, r)
-		live.Verdict(r)
+		live.Verdict(r, a.unusual(ctx, s, r)...)
 		if err != nil {
 			return results, err
 		}

@@ -15,6 +15,7 @@ type proof struct {
 	Proves firedrill.Proof
 	Claim  string // what it shows, as a sentence
 	Shown  bool
+	Denied bool // a comparison did not hold
 	Steps  []proofStep
 }
 
@@ -51,8 +52,15 @@ func claim(p firedrill.Proof) string {
 // before it), and no other step of the same proof failed or is unknown.
 func (p Page) proofs() []proof {
 	steps := p.steps()
+	declared := map[firedrill.Proof]bool{}
+	for _, s := range steps {
+		declared[s.Proves] = true
+	}
 	var all []proof
 	for _, kind := range firedrill.Proofs() {
+		if !declared[kind] {
+			continue
+		}
 		one := proof{Proves: kind, Claim: claim(kind)}
 		bad := false
 		for _, r := range p.Result.Steps {
@@ -74,7 +82,7 @@ func (p Page) proofs() []proof {
 			switch {
 			case r.Status == StatusSkipped:
 			case r.Status != string(firedrill.StatusOK) || len(ps.Failed) > 0 || ps.Partial:
-				bad = true
+				bad, one.Denied = true, one.Denied || len(ps.Failed) > 0
 			case held > 0 && inTime(s):
 				one.Shown = true
 			}
@@ -83,9 +91,7 @@ func (p Page) proofs() []proof {
 		one.Shown = one.Shown && !bad
 		// What was skipped comes last: it shows nothing, and is named all the same.
 		slices.SortStableFunc(one.Steps, func(a, b proofStep) int { return skippedLast(a.Status) - skippedLast(b.Status) })
-		if len(one.Steps) > 0 {
-			all = append(all, one)
-		}
+		all = append(all, one)
 	}
 	return all
 }

@@ -34,7 +34,7 @@ func Markdown(p Page) []byte {
 			}
 		}
 	}
-	d.items(prefixed("Out of the usual: ", v.Unusual))
+	d.items(v.Unusual)
 	d.heading("When, where, who")
 	d.pairs(append(v.Facts, v.Incident...))
 	d.heading("What was measured")
@@ -122,11 +122,7 @@ func (d *document) table(head []string, rows [][]string) {
 }
 
 func (d *document) proof(p proofView) {
-	word := "not shown"
-	if p.Shown {
-		word = "shown"
-	}
-	d.line("- %s: **%s**", p.Claim, word)
+	d.line("- %s: **%s**", p.Claim, p.Word)
 	for _, s := range p.Steps {
 		text := fmt.Sprintf("%s (%s)", markdown(s.Title), s.Word)
 		if s.Text != "" {
@@ -156,12 +152,4 @@ func codeOf(code string) string {
 		return ""
 	}
 	return " (" + code + ")"
-}
-
-func prefixed(prefix string, texts []string) []string {
-	out := make([]string, len(texts))
-	for i, t := range texts {
-		out[i] = prefix + t
-	}
-	return out
 }

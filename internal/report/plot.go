@@ -119,13 +119,13 @@ func (s scale) ticks() []mark {
 	if !s.log {
 		step := niceStep(s.hi * 1.5)
 		for i := 0.0; i*step <= s.hi; i++ {
-			all = append(all, mark{At: s.place(i * step), Label: say.Seconds(i * step)})
+			all = append(all, mark{At: s.place(i * step), Label: tickText(i * step)})
 		}
 		return all
 	}
 	for _, t := range []float64{0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 864000} {
 		if l := math.Log10(t); l >= s.lo && l <= s.hi {
-			all = append(all, mark{At: s.place(t), Label: say.Seconds(t)})
+			all = append(all, mark{At: s.place(t), Label: tickText(t)})
 		}
 	}
 	return all

@@ -211,7 +211,7 @@ func (p Page) chart(f frame, spans []span) *chart {
 	}
 	moment := func(t time.Duration, label string) {
 		if b, ok := f.place(t, t, ""); ok {
-			c.Marks = append(c.Marks, mark{b.From, label, b.From > 60})
+			c.Marks = append(c.Marks, mark{b.From, label, b.From > 50})
 		}
 	}
 	name := "disaster"
@@ -242,9 +242,17 @@ func ticks(f frame) []mark {
 		if share > 1+1e-9 || len(all) > 12 {
 			break
 		}
-		all = append(all, mark{round(100 * share), say.Seconds(at), share > 0.9})
+		all = append(all, mark{round(100 * share), tickText(at), share > 0.9})
 	}
 	return all
+}
+
+// tickText writes a round time: "0.5 s", not "0.50 s".
+func tickText(s float64) string {
+	if s > 0 && s < 0.1 {
+		return say.Seconds(s)
+	}
+	return goal(s)
 }
 
 // niceStep is the smallest round length of which six or fewer make the whole.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,10 +62,9 @@ type figure struct {
 }
 
 type proofView struct {
-	Claim string
-	Shown bool
-	Steps []proofStepView
-	More  int
+	Claim, Mood, Word string
+	Steps             []proofStepView
+	More              int
 }
 
 type proofStepView struct {
@@ -143,7 +143,7 @@ func (p Page) why(proofs []proofView) []string {
 	}
 	var texts []string
 	for _, pr := range proofs {
-		if !pr.Shown {
+		if pr.Mood != "good" {
 			continue
 		}
 		var said []string
@@ -248,7 +248,7 @@ func (p Page) freshness() []pair {
 	if r.Verdict != "" {
 		facts[1].Text += ", for " + say.Seconds(r.Finished.Sub(r.Started).Seconds())
 	}
-	facts = append(facts, pair{"On", r.Environment + " (" + first(string(r.Class), "class not recorded") + ")"}, pair{"By", r.Executor})
+	facts = append(facts, pair{"On", r.Environment + ", class " + first(string(r.Class), "not recorded")}, pair{"By", r.Executor})
 	if names := p.resources(); len(names) > 0 {
 		facts = append(facts, pair{"Drilled", strings.Join(names, ", ")})
 	}
@@ -369,11 +369,18 @@ func status(s string) (mood, word string) {
 func (p Page) proofViews(l limits) []proofView {
 	var all []proofView
 	for _, pr := range p.proofs() {
-		v := proofView{Claim: pr.Claim, Shown: pr.Shown}
+		v := proofView{Claim: pr.Claim, Mood: "open", Word: "not shown"}
+		switch {
+		case pr.Shown:
+			v.Mood, v.Word = "good", "shown"
+		case pr.Denied:
+			v.Mood, v.Word = "bad", "does not hold"
+		}
 		steps, more := cut(pr.Steps, l.rows)
 		v.More = more
 		for _, s := range steps {
-			x := proofStepView{Title: s.Title, Text: s.Text, Failed: some(s.Failed, min(l.rows, 20))}
+			told := slices.DeleteFunc(s.Failed, func(f string) bool { return f == s.Text })
+			x := proofStepView{Title: s.Title, Text: s.Text, Failed: some(told, min(l.rows, 20))}
 			x.Mood, x.Word = status(s.Status)
 			if s.Partial {
 				x.Mood, x.Text = "open", x.Text+partly(true)
@@ -470,7 +477,7 @@ func (p Page) phases(rows int) (all []phaseView, more int) {
 		row := stepRow{Title: first(steps[r.Step].Title, r.Step), ID: r.Step + " · " + r.Uses, Text: outcome(r)}
 		row.Mood, row.Word = status(r.Status)
 		if at, known := begun[r.Step+"\x00"+string(r.Role)]; known {
-			row.At = "+" + say.Seconds(at.Seconds())
+			row.At = say.Seconds(at.Seconds())
 		}
 		if r.Seconds != nil {
 			row.Took = say.Seconds(*r.Seconds)
