@@ -12,10 +12,6 @@ import (
 	"firedrill/internal/report"
 )
 
-// trendMargin is how many runs before the ones that are shown are looked at: what is
-// usual comes of up to twenty that passed.
-const trendMargin = 40
-
 // trendBlock is the trend of a drill on one environment, the newest run first.
 type trendBlock struct {
 	environment string
@@ -32,15 +28,10 @@ func (a *app) trend(ctx context.Context, given []string, limit int) (err error) 
 		return err
 	}
 	defer func() { err = s.close(err) }()
-	q := journal.Query{Drill: given[0]}
-	if limit > 0 {
-		q.Limit = limit + trendMargin
-	}
-	pasts, err := a.pasts(ctx, s, q)
+	blocks, err := a.trendBlocks(ctx, s, given[0], limit)
 	if err != nil {
 		return err
 	}
-	blocks := trendBlocks(pasts, limit)
 	if a.global.json {
 		return a.printJSON(trendDocument(given[0], blocks))
 	}
@@ -61,27 +52,38 @@ func (a *app) trend(ctx context.Context, given []string, limit int) (err error) 
 	return nil
 }
 
-// trendBlocks sorts runs by environment; of each the newest ones are kept.
-func trendBlocks(pasts []firedrill.Past, limit int) []trendBlock {
+// trendBlocks gives the trend of a drill on each environment, of the newest runs. No
+// more of the history is read than they and what they are held against.
+func (a *app) trendBlocks(ctx context.Context, s *station, drill string, limit int) ([]trendBlock, error) {
+	runs, err := s.journal.Runs(ctx, journal.Query{Drill: drill})
+	if err != nil {
+		return nil, err
+	}
 	var names []string
-	by := map[string][]firedrill.Past{}
-	for _, p := range pasts {
-		if by[p.Environment] == nil {
-			names = append(names, p.Environment)
+	for _, r := range runs {
+		if !slices.Contains(names, r.Environment) {
+			names = append(names, r.Environment)
 		}
-		by[p.Environment] = append(by[p.Environment], p)
 	}
 	var blocks []trendBlock
 	for _, n := range names {
-		runs := report.Follow(by[n])
+		q := journal.Query{Drill: drill, Environment: n}
 		if limit > 0 {
-			runs = runs[:min(len(runs), limit)]
+			q.Limit = limit + report.LookBack
 		}
-		if len(runs) > 0 {
-			blocks = append(blocks, trendBlock{n, runs})
+		pasts, err := a.pasts(ctx, s, q)
+		if err != nil {
+			return nil, err
+		}
+		followed := report.Follow(pasts)
+		if limit > 0 {
+			followed = followed[:min(len(followed), limit)]
+		}
+		if len(followed) > 0 {
+			blocks = append(blocks, trendBlock{n, followed})
 		}
 	}
-	return blocks
+	return blocks, nil
 }
 
 // showTrend writes the line of one time: a spark from the oldest to the newest run,
@@ -160,7 +162,7 @@ func trendDocument(drill string, blocks []trendBlock) map[string]any {
 // unusual says what of a run that just ended is out of the usual. Earlier runs that
 // cannot be read are told of and change nothing: the run itself is recorded.
 func (a *app) unusual(ctx context.Context, s *station, r firedrill.Result) []string {
-	pasts, err := a.pasts(context.WithoutCancel(ctx), s, journal.Query{Drill: r.Drill, Environment: r.Environment, Limit: 1 + trendMargin})
+	pasts, err := a.pasts(context.WithoutCancel(ctx), s, journal.Query{Drill: r.Drill, Environment: r.Environment, Limit: 1 + report.LookBack})
 	if err != nil {
 		return []string{"earlier runs cannot be read: " + err.Error()}
 	}

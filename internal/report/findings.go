@@ -52,6 +52,7 @@ func claim(p firedrill.Proof) string {
 // before it), and no other step of the same proof failed or is unknown.
 func (p Page) proofs() []proof {
 	steps := p.steps()
+	checks := p.lastChecks()
 	declared := map[firedrill.Proof]bool{}
 	for _, s := range steps {
 		declared[s.Proves] = true
@@ -63,14 +64,14 @@ func (p Page) proofs() []proof {
 		}
 		one := proof{Proves: kind, Claim: claim(kind)}
 		bad := false
-		for _, r := range p.Result.Steps {
+		for _, r := range lastCalls(p.Result.Steps) {
 			s, known := steps[r.Step]
 			if !known || s.Proves != kind || r.Role != firedrill.RoleDo {
 				continue
 			}
 			ps := proofStep{Title: title(s), Status: r.Status, Text: outcome(r)}
 			held := 0
-			for _, c := range p.checks(r.Step) {
+			for _, c := range checks[r.Step] {
 				ps.Compared += c.Compared
 				ps.Partial = ps.Partial || c.Partial
 				if c.OK {
@@ -112,18 +113,38 @@ func inTime(s firedrill.Step) bool {
 	return s.Phase.Index() > firedrill.Recover.Index()
 }
 
-// checks are the comparisons of a step.
-func (p Page) checks(step string) []firedrill.StepCheck {
-	var some []firedrill.StepCheck
-	for _, c := range p.Result.Checks {
-		if c.Step == step {
-			some = append(some, c)
+// lastCalls leaves out the attempts that were followed by another: what counts of a
+// step is how it ended.
+func lastCalls(steps []firedrill.StepResult) []firedrill.StepResult {
+	type key struct {
+		step string
+		role firedrill.Role
+	}
+	last := map[key]int{}
+	for i, s := range steps {
+		last[key{s.Step, s.Role}] = i
+	}
+	var out []firedrill.StepResult
+	for i, s := range steps {
+		if last[key{s.Step, s.Role}] == i {
+			out = append(out, s)
 		}
 	}
-	return some
+	return out
 }
 
-func checkText(c firedrill.StepCheck) string {
+// lastChecks are the comparisons of each step's last attempt.
+func (p Page) lastChecks() map[string][]firedrill.Check {
+	last := map[string][]firedrill.Check{}
+	for _, r := range p.Records {
+		if b, is := r.Body.(firedrill.Ended); is && b.Role == firedrill.RoleDo {
+			last[b.Step] = b.Checks
+		}
+	}
+	return last
+}
+
+func checkText(c firedrill.Check) string {
 	return strings.TrimSpace(strings.TrimSpace(c.Expr+" "+c.Detail) + partly(c.Partial))
 }
 
@@ -156,7 +177,7 @@ func outcome(r firedrill.StepResult) string {
 func (p Page) damage() []string {
 	steps, impacts := p.steps(), p.impacts()
 	var texts []string
-	for _, r := range p.Result.Steps {
+	for _, r := range lastCalls(p.Result.Steps) {
 		s := steps[r.Step]
 		if r.Role != firedrill.RoleDo || s.Phase != firedrill.Inject || impacts[r.Step] != firedrill.Damages {
 			continue
@@ -181,12 +202,16 @@ func (p Page) issues() []string {
 	if r.Verdict != firedrill.Passed && r.Verdict != firedrill.Recovered || r.ReasonCode != firedrill.ReasonOK {
 		texts = append(texts, r.Reasons...)
 	}
-	for _, s := range r.Steps {
+	for i, s := range r.Steps {
 		switch s.Status {
 		case string(firedrill.StatusFailed), string(firedrill.StatusUnknown), StatusRefused:
 			text := outcome(s)
 			if !slices.ContainsFunc(texts, func(t string) bool { return text != "" && strings.Contains(t, text) }) {
-				texts = append(texts, strings.TrimSpace(fmt.Sprintf("%s (%s) %s: %s", s.Step, s.Role, s.Status, text)))
+				again := ""
+				if slices.ContainsFunc(r.Steps[i+1:], func(t firedrill.StepResult) bool { return t.Step == s.Step && t.Role == s.Role }) {
+					again = ", and was tried again"
+				}
+				texts = append(texts, strings.TrimSuffix(fmt.Sprintf("%s (%s) %s%s: %s", s.Step, s.Role, s.Status, again, text), ": "))
 			}
 		}
 	}

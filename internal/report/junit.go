@@ -109,10 +109,10 @@ func suite(r firedrill.Result) junitSuite {
 	for _, t := range targetCases(r) {
 		add(t)
 	}
-	for i, st := range r.Steps {
+	for _, st := range lastCalls(r.Steps) {
 		add(stepCase(r, st))
-		if lastOf(r.Steps, i) {
-			for n, c := range checksOf(r, st.Step) {
+		if st.Role == firedrill.RoleDo {
+			for n, c := range checksOf(r, st) {
 				add(checkCase(r, st, n, c))
 			}
 		}
@@ -120,18 +120,16 @@ func suite(r firedrill.Result) junitSuite {
 	return s
 }
 
-// lastOf tells whether a step is not called again: its comparisons are listed once.
-func lastOf(steps []firedrill.StepResult, i int) bool {
-	for _, s := range steps[i+1:] {
-		if s.Step == steps[i].Step {
-			return false
+// checksOf are the comparisons of a step. Of one that succeeded in the end, those that
+// did not hold were made by earlier attempts.
+func checksOf(r firedrill.Result, st firedrill.StepResult) []firedrill.Check {
+	var some []firedrill.Check
+	for _, c := range r.Checks {
+		if c.Step == st.Step && (c.OK || st.Status != string(firedrill.StatusOK)) {
+			some = append(some, c.Check)
 		}
 	}
-	return true
-}
-
-func checksOf(r firedrill.Result, step string) []firedrill.StepCheck {
-	return Page{Result: r}.checks(step)
+	return some
 }
 
 func properties(r firedrill.Result) []junitProperty {
@@ -225,7 +223,7 @@ func stepCase(r firedrill.Result, s firedrill.StepResult) junitCase {
 	return c
 }
 
-func checkCase(r firedrill.Result, s firedrill.StepResult, n int, k firedrill.StepCheck) junitCase {
+func checkCase(r firedrill.Result, s firedrill.StepResult, n int, k firedrill.Check) junitCase {
 	c := junitCase{Class: r.Drill + "." + first(string(s.Phase), "step") + "." + s.Step, Name: fmt.Sprintf("%d: %s", n+1, first(k.Detail, k.Expr, "check")), Time: "0"}
 	if k.Compared > 0 {
 		c.Out = say.Plural(k.Compared, "thing") + " compared"

@@ -9,10 +9,14 @@ import (
 	"firedrill/internal/say"
 )
 
+// LookBack is how many runs before one are looked at, whatever their verdict: what
+// was usual years ago is not, and a reader of the history need not read all of it.
+const LookBack = 40
+
 // The rule by which a time is out of the usual. Medians are used because one bad
 // run among the earlier ones must neither hide the next nor cry wolf.
 const (
-	usualOf    = 20     // earlier passed runs at most: what was usual years ago is not
+	usualOf    = 20     // earlier passed runs at most
 	usualLeast = 5      // and at least: fewer tell nothing
 	madSigma   = 1.4826 // times the median deviation is the standard deviation of normal noise
 	sigmas     = 3
@@ -74,29 +78,23 @@ type Followed struct {
 
 // Follow holds each run against those before it. It takes the finished runs of one
 // drill on one environment, the newest first, and keeps their order. Recoveries of
-// real incidents are left out. What is usual follows from runs that passed.
+// real incidents are left out. What is usual follows from the runs that passed among
+// the forty before.
 func Follow(runs []firedrill.Past) []Followed {
 	var all []Followed
-	var rto, rpo []float64 // of the passed runs so far, the oldest first
-	for _, p := range slices.Backward(runs) {
+	for i, p := range runs {
 		if p.Incident {
 			continue
 		}
-		f := Followed{Past: p, RTO: Reading{p.RTO, usualBefore(rto)}, RPO: Reading{p.RPO, usualBefore(rpo)}}
-		if p.Verdict == firedrill.Passed {
-			rto, rpo = addTime(rto, p.RTO.Actual), addTime(rpo, p.RPO.Actual)
+		var rto, rpo []float64
+		for _, q := range runs[i+1 : min(len(runs), i+1+LookBack)] {
+			if q.Verdict == firedrill.Passed && !q.Incident {
+				rto, rpo = addTime(rto, q.RTO.Actual), addTime(rpo, q.RPO.Actual)
+			}
 		}
-		all = append(all, f)
+		all = append(all, Followed{Past: p, RTO: Reading{p.RTO, usual(rto)}, RPO: Reading{p.RPO, usual(rpo)}})
 	}
-	slices.Reverse(all)
 	return all
-}
-
-// usualBefore gives what is usual after these times, the oldest first.
-func usualBefore(times []float64) *Usual {
-	last := slices.Clone(times[max(0, len(times)-usualOf):])
-	slices.Reverse(last)
-	return usual(last)
 }
 
 func addTime(times []float64, t *float64) []float64 {
