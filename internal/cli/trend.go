@@ -96,9 +96,9 @@ func (a *app) showTrend(name string, b trendBlock, pick func(report.Followed) re
 	text := report.Spark(times)
 	last := pick(b.runs[0])
 	if last.Usual != nil {
-		text += fmt.Sprintf("  usual %s, up to %s", term.Seconds(last.Usual.Median), term.Seconds(last.Usual.Limit))
+		text += fmt.Sprintf(" · usual %s, up to %s", term.Seconds(last.Usual.Median), term.Seconds(last.Usual.Limit))
 	} else {
-		text += "  too few runs passed to tell what is usual"
+		text += " · too few runs passed to tell what is usual"
 	}
 	if last.Target != nil {
 		text += ", target " + term.Seconds(*last.Target)
