@@ -117,8 +117,10 @@ func (p Page) disaster(spans []span) (time.Duration, bool) {
 // frame is the stretch that a chart shows.
 type frame struct{ from, to time.Duration }
 
-// place gives a bar for a stretch; false where none of it is in the frame.
+// place gives a bar for a stretch; false where none of it is in the frame. A stretch
+// that ends before it begins, by a clock that was set, is a moment.
 func (f frame) place(from, to time.Duration, kind string) (bar, bool) {
+	to = max(from, to)
 	if to < f.from || from > f.to || f.to <= f.from {
 		return bar{}, false
 	}
@@ -286,6 +288,9 @@ func (p Page) outages(c *chart, f frame, limit int) {
 		to, text := f.to, "down to the end"
 		if o.To != nil {
 			to, text = k.wall(*o.To), "down "+say.Seconds(o.To.Sub(o.From).Seconds())
+			if o.To.Before(o.From) {
+				text = "down, a clock was set"
+			}
 		}
 		b, ok := f.place(k.wall(o.From), to, "down")
 		if !ok {
