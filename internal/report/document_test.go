@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -198,20 +199,27 @@ func TestHostileTextsAndLongListsStaySmall(t *testing.T) {
 	}
 }
 
-// TestACutPageSaysWhatItLeavesOut.
+// TestACutPageSaysWhatItLeavesOut, and keeps the steps that did not succeed.
 func TestACutPageSaysWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	p := reporttest.Passed(t)
 	p.Result.Collateral = make([]string, 5000)
 	for i := range p.Result.Collateral {
 		p.Result.Collateral[i] = strings.Repeat("x", 300)
+		p.Result.Steps = append(p.Result.Steps, firedrill.StepResult{Step: fmt.Sprintf("restore/%d", i), Phase: firedrill.Recover, Role: firedrill.RoleDo, Status: "ok", Summary: strings.Repeat("y", 100)})
 	}
+	p.Result.Steps[4999].Status, p.Result.Steps[4999].Summary = "unknown", "no answer came"
 	html, err := report.HTML(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(html) > report.MaxHTML || !regexp.MustCompile(`4[89]\d\d more are not shown here`).Match(html) {
-		t.Errorf("%d bytes, without a word on what is missing", len(html))
+	if len(html) > report.MaxHTML {
+		t.Errorf("%d bytes", len(html))
+	}
+	for _, want := range []string{`4[89]\d\d more are not shown here`, `4[89]\d\d more steps are not shown here`, `<td class="text">no answer came</td>`} {
+		if !regexp.MustCompile(want).Match(html) {
+			t.Errorf("no %s", want)
+		}
 	}
 }
 
