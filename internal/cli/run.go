@@ -170,7 +170,8 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 			a.out.Text(recoveryText(last))
 			return a.ending(ctx, results, err)
 		}
-		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
+		last := results[len(results)-1].Run
+		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s, firedrill report %s -o report.html", passed, len(results), left, last, last))
 	}
 	return a.ending(ctx, results, err)
 }
