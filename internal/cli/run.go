@@ -170,8 +170,8 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 			a.out.Text(recoveryText(last))
 			return a.ending(ctx, results, err)
 		}
-		last := results[len(results)-1].Run
-		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s, firedrill report %s -o report.html", passed, len(results), left, last, last))
+		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
+		a.out.Text("As a page: firedrill report latest -o report.html")
 	}
 	return a.ending(ctx, results, err)
 }
