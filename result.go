@@ -19,8 +19,10 @@ type Document struct {
 type Result struct {
 	Run          string           `json:"run"`
 	Drill        string           `json:"drill"`
+	Use          string           `json:"use,omitempty"` // built-in drill; empty for one with steps of its own
 	Title        string           `json:"title"`
 	Environment  string           `json:"environment"`
+	Class        Class            `json:"class"` // of the environment
 	Verdict      Verdict          `json:"verdict"`
 	ReasonCode   ReasonCode       `json:"reason_code"`
 	State        EnvironmentState `json:"environment_state"`

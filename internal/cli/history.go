@@ -15,10 +15,16 @@ import (
 
 func (a *app) historyCommand() *cobra.Command {
 	var limit int
+	var trend bool
 	c := &cobra.Command{
 		Use: "history [DRILL]", Short: "What ran, and how it ended", Args: args(0, 1, "at most one drill"),
+		Example: `  firedrill history
+  firedrill history d1-pitr --trend`,
 		ValidArgsFunction: a.completeDrills,
 		RunE: func(c *cobra.Command, given []string) error {
+			if trend {
+				return a.trend(c.Context(), given, limit)
+			}
 			q := journal.Query{Limit: limit}
 			if len(given) > 0 {
 				q.Drill = given[0]
@@ -27,6 +33,7 @@ func (a *app) historyCommand() *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&limit, "limit", 50, "runs at most; 0: all")
+	c.Flags().BoolVar(&trend, "trend", false, "how the times of a drill went, and what is usual")
 	return c
 }
 
@@ -183,15 +190,8 @@ func (a *app) show(ctx context.Context, run string) (err error) {
 		return err
 	}
 	defer func() { err = s.close(err) }()
-	if run == "latest" {
-		last, err := s.journal.Runs(ctx, journal.Query{Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(last) == 0 {
-			return usage("nothing ran yet", "try: firedrill demo")
-		}
-		run = last[0].ID
+	if run, err = runNamed(ctx, s, run); err != nil {
+		return err
 	}
 	records, err := s.journal.Records(ctx, run)
 	if err != nil {

@@ -100,7 +100,7 @@ func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs [
 			return results, errors.Join(err, rerr)
 		}
 		results = append(results, r)
-		live.Verdict(r)
+		live.Verdict(r, a.unusual(ctx, s, r)...)
 		if err != nil {
 			return results, err
 		}
@@ -171,6 +171,7 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 			return a.ending(ctx, results, err)
 		}
 		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
+		a.out.Text("As a page: firedrill report latest -o report.html")
 	}
 	return a.ending(ctx, results, err)
 }

@@ -118,7 +118,7 @@ drills:
 		looked := make(chan int)
 		go func() { looked <- watchChildren(t, stop, canaries) }()
 		runs := 0
-		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "--verbose"}, {"run", "failing", "--json"}, {"history"}, {"status", "--json"}} {
+		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "--verbose"}, {"run", "failing", "--json"}, {"history"}, {"status", "--json"}, {"report", "latest"}} {
 			var out, told bytes.Buffer
 			status := Run(Process{Args: append(args, "--plan", plan, "--home", home), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &told,
 				Getenv: func(name string) string { return map[string]string{"PATH": os.Getenv("PATH")}[name] }, Now: time.Now, Version: "test"})

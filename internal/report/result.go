@@ -34,7 +34,8 @@ func Result(records []firedrill.Record) (firedrill.Result, error) {
 		return firedrill.Result{}, corrupt(fmt.Sprintf("the first record is %T, not the start of a run", records[0].Body))
 	}
 	b := &builder{steps: map[string]firedrill.Step{}, calls: map[callKey]*call{}, due: map[string]*firedrill.Intended{}, known: map[string]bool{}}
-	b.result = firedrill.Result{Run: begin.Run, Drill: begin.Program.Drill, Title: begin.Program.Title, Environment: begin.Program.Environment.Name,
+	b.result = firedrill.Result{Run: begin.Run, Drill: begin.Program.Drill, Use: begin.Program.Use, Title: begin.Program.Title,
+		Environment: begin.Program.Environment.Name, Class: begin.Program.Environment.Class,
 		Started: records[0].At.Wall, Executor: begin.Executor, State: firedrill.Restored, Incident: begin.Program.Incident,
 		Checks: []firedrill.StepCheck{}, Collateral: []string{}, Notes: []string{}, Reasons: []string{}, Steps: []firedrill.StepResult{},
 		Availability: firedrill.Availability{Outages: []firedrill.Outage{}}}

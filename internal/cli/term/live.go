@@ -304,8 +304,8 @@ func (a *activity) left(now time.Time) time.Duration {
 	return per * time.Duration(a.progress.Total-a.progress.Done)
 }
 
-// Verdict writes how a run ended, below its lines.
-func (l *Live) Verdict(r firedrill.Result) {
+// Verdict writes how a run ended, below its lines, and what of it is out of the usual.
+func (l *Live) Verdict(r firedrill.Result, unusual ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.quiet {
@@ -313,5 +313,8 @@ func (l *Live) Verdict(r firedrill.Result) {
 	}
 	l.erase()
 	l.page.Verdict(r)
+	for _, text := range unusual {
+		l.page.Line(Warn, "    trend", text)
+	}
 	l.page.Blank()
 }

@@ -1,7 +1,6 @@
-package term
+package say
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
@@ -30,16 +29,5 @@ func TestNumbersReadWell(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-	}
-}
-
-func TestLinesAreWrappedUnderTheSecondColumn(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	p := &Page{W: &b, Width: 45}
-	p.Line(Strong, "  verify", "one two three four five six")
-	want := "  verify                 one two three four\n                         five six\n"
-	if b.String() != want {
-		t.Errorf("got\n%q, want\n%q", b.String(), want)
 	}
 }
