@@ -16,17 +16,17 @@ import (
 // prerequisites looks at what the baseline needs. It looks now, each time, so that
 // nothing of it can be out of date.
 func (a *app) prerequisites(p *firedrill.Plan) ([]certify.Item, error) {
-	c := p.Certification
-	if c == nil {
-		c = &firedrill.Certification{}
+	says := p.Certification
+	if says == nil {
+		says = &firedrill.Certification{}
 	}
-	audit, err := a.isolated(filepath.Dir(p.File), c.Isolation)
+	audit, err := a.isolated(p, says.Isolation)
 	if err != nil {
 		return nil, err
 	}
 	return []certify.Item{
 		{ID: certify.NeedIsolation, Check: audit},
-		a.documented(c.Documents),
+		a.documented(says.Documents),
 		{ID: certify.NeedSecrets, Absent: "this version does not look for secrets"},
 	}, nil
 }
@@ -44,14 +44,15 @@ func (a *app) documented(files []string) certify.Item {
 
 // isolated makes the isolation audit. A folder without a configuration of wrangler
 // is not clean: nothing was looked at.
-func (a *app) isolated(base string, in firedrill.IsolationCheck) (*certify.Check, error) {
+func (a *app) isolated(p *firedrill.Plan, in firedrill.IsolationCheck) (*certify.Check, error) {
+	base := filepath.Dir(p.File)
 	dir := filepath.Join(base, filepath.FromSlash(in.Folder))
 	check := &certify.Check{At: a.Now(), Remedy: "firedrill audit isolation " + dir}
 	if _, err := os.Stat(dir); err != nil {
 		check.Detail, check.Remedy = "there is no folder "+dir, "name it in the plan: certification: {isolation: {folder: DIR}}"
 		return check, nil
 	}
-	files, plans, err := a.configurations(dir)
+	files, plans, err := a.configurations(dir, p)
 	if err != nil {
 		return nil, err
 	}

@@ -123,10 +123,27 @@ func (g *gatherer) program(d firedrill.Drill, env string) *firedrill.Program {
 	return prog
 }
 
-// runs gives those runs of a drill that can decide: on each environment the newest
-// that passed, that failed, that left it dirty, and the newest of all.
+// runs gives those runs of a drill that can decide. Where it only ran where nothing
+// counts, it gives some of those, so that this can be said.
 func (g *gatherer) runs(ctx context.Context, d firedrill.Drill, every string) (runs []certify.Run, remark string, err error) {
+	var here, elsewhere []string
 	for _, name := range slices.Sorted(maps.Keys(g.p.Environments)) {
+		if slices.Contains(g.rubric.Classes, g.p.Environments[name].Class) {
+			here = append(here, name)
+		} else {
+			elsewhere = append(elsewhere, name)
+		}
+	}
+	if runs, remark, err = g.runsOn(ctx, d, every, here); err != nil || len(runs) > 0 {
+		return runs, remark, err
+	}
+	return g.runsOn(ctx, d, every, elsewhere)
+}
+
+// runsOn gives, on each of some environments, the newest run that passed, that failed,
+// that left it dirty, and the newest of all.
+func (g *gatherer) runsOn(ctx context.Context, d firedrill.Drill, every string, environments []string) (runs []certify.Run, remark string, err error) {
+	for _, name := range environments {
 		prog := g.program(d, name)
 		if prog == nil {
 			continue
