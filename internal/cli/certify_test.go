@@ -147,6 +147,9 @@ func TestCertifyCountsWhatRan(t *testing.T) {
 	c.write(file, string(data))
 	c.ran(60, history.Run{Drill: "d1-pitr", Verdict: firedrill.Aborted, State: firedrill.Dirty})
 	expect("it left something dirty", 0, "failed", "dirty")
+	c.ran(50, history.Run{Drill: "d1-pitr", Verdict: firedrill.Inconclusive})
+	c.ran(40, history.Run{Drill: "d1-pitr", Verdict: firedrill.NotRecovered, State: firedrill.Dirty, Incident: true})
+	expect("and what came since tells nothing", 0, "failed", "dirty")
 }
 
 // TestCertifyKnowsOnlyItsOwnRuns: plans that share a state folder may have drills of
@@ -160,9 +163,11 @@ func TestCertifyKnowsOnlyItsOwnRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 10 { // more than a page
-			if _, err := other.Add(context.Background(), history.Run{Drill: "d1-pitr", Verdict: firedrill.Failed, Started: c.now.AddDate(0, 0, -1)}); err != nil {
-				t.Fatal(err)
+		for i := range 8 { // with the others, more than a page of each
+			for _, v := range []firedrill.Verdict{firedrill.Passed, firedrill.Failed} {
+				if _, err := other.Add(context.Background(), history.Run{Drill: "d1-pitr", Verdict: v, Started: c.now.AddDate(0, 0, -1).Add(time.Duration(i) * time.Minute)}); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		if err := other.Close(); err != nil {
