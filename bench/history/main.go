@@ -91,11 +91,12 @@ func bench(ctx context.Context, sizes []int, rounds int) (slow bool, err error) 
 		return false, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.MkdirAll(filepath.Join(dir, "api"), 0o750); err != nil {
+	folder := filepath.Join(dir, "plan") // the state folders lie beside it, as they do
+	if err := os.MkdirAll(filepath.Join(folder, "api"), 0o750); err != nil {
 		return false, err
 	}
 	for name, text := range map[string]string{"firedrill.yaml": planText, "api/wrangler.toml": "name = \"api\"\n[env.staging]\nname = \"api-staging\"\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			return false, err
 		}
 	}
@@ -112,7 +113,7 @@ func bench(ctx context.Context, sizes []int, rounds int) (slow bool, err error) 
 		}
 		fmt.Printf("%-8d  made in %.1f s, %.1f MB\n", n, time.Since(begun).Seconds(), float64(size)/1e6)
 		for _, command := range []string{"version", "status", "certify", "certify --controls", "history", "history kv-restore", "show latest"} {
-			m, err := measure(ctx, dir, home, command, rounds)
+			m, err := measure(ctx, folder, home, command, rounds)
 			if err != nil {
 				return slow, err
 			}
