@@ -108,7 +108,8 @@ func Evaluate(r Rubric, items []Item, now time.Time) Result {
 
 // missing tells whether a need holds the baseline back.
 func (n Need) missing(l Line) bool {
-	return !l.Counts && !(n.WhereExists && l.Status == Unavailable)
+	excused := n.WhereExists && l.Status == Unavailable
+	return !l.Counts && !excused
 }
 
 // line weighs what there is for one requirement. All of it has to count, so what

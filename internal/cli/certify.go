@@ -93,7 +93,7 @@ func (a *app) certify(ctx context.Context, o certifyOptions) (err error) {
 	if o.controls {
 		err = a.showControls(p, rubric, res)
 	} else {
-		err = a.showCertificate(rubric, res)
+		err = a.showCertificate(res)
 	}
 	if err == nil && res.Score < least {
 		return exitStatus(firedrill.ExitFailed)
@@ -124,7 +124,7 @@ type certificateDocument struct {
 	certify.Result
 }
 
-func (a *app) showCertificate(r certify.Rubric, res certify.Result) error {
+func (a *app) showCertificate(res certify.Result) error {
 	if a.global.json {
 		return a.printJSON(certificateDocument{1, a.Now().UTC(), res})
 	}

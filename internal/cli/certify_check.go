@@ -48,9 +48,9 @@ func (a *app) isolated(p *firedrill.Plan, in firedrill.IsolationCheck) (*certify
 	base := filepath.Dir(p.File)
 	dir := filepath.Join(base, filepath.FromSlash(in.Folder))
 	check := &certify.Check{At: a.Now(), Remedy: "firedrill audit isolation " + dir}
-	if _, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		check.Detail, check.Remedy = "there is no folder "+dir, "name it in the plan: certification: {isolation: {folder: DIR}}"
-		return check, nil
+		return check, nil //nolint:nilerr // the check says it
 	}
 	files, plans, err := a.configurations(dir, p)
 	if err != nil {

@@ -90,7 +90,7 @@ func (g *gatherer) items(ctx context.Context, w certify.Wanted) ([]certify.Item,
 func (g *gatherer) standing(w certify.Wanted) []firedrill.Drill {
 	var here, elsewhere []firedrill.Drill
 	for _, d := range g.p.Drills {
-		if !(d.Use != "" && d.Use == w.Use) && !slices.Contains(w.Drills, d.Name) {
+		if (d.Use == "" || d.Use != w.Use) && !slices.Contains(w.Drills, d.Name) {
 			continue
 		}
 		if prog := g.program(d, ""); prog != nil && slices.Contains(g.rubric.Classes, prog.Environment.Class) {
