@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"firedrill"
+	"firedrill/internal/certify"
 	"firedrill/internal/testkit/history"
 )
 
@@ -209,36 +210,34 @@ func TestCertifyCountsWhereTheRubricSays(t *testing.T) {
 // TestCertifyLooksAtTheIsolation: each time, at the folder that the plan names.
 func TestCertifyLooksAtTheIsolation(t *testing.T) {
 	t.Parallel()
-	c := newCertified(t, "")
-	if _, status, why := c.score("isolation"); status != "shown" || !strings.Contains(why, "environments in 2 files") {
-		t.Errorf("%s (%s)", status, why)
+	c := &certified{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
+	c.write("firedrill.yaml", "version: 1\nname: x\nenvironments: {production: {class: production}}\n")
+	in := firedrill.IsolationCheck{}
+	expect := func(what string, ok bool, detail string) {
+		t.Helper()
+		a := &app{Process: Process{Now: func() time.Time { return c.now }, Getenv: func(string) string { return "" }}}
+		check, err := a.isolated(&firedrill.Plan{File: filepath.Join(c.dir, "firedrill.yaml")}, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if check.OK != ok || !strings.Contains(check.Detail, detail) || (check.Remedy == "") != ok {
+			t.Errorf("%s: %+v", what, check)
+		}
 	}
+	expect("a plan alone", false, "there is no wrangler configuration")
+	c.write("api/wrangler.toml", "name = \"api\"\n[env.staging]\nname = \"api-staging\"\n")
+	expect("clean", true, "3 environments in 2 files")
 	c.write("api/wrangler.toml", newLeak)
-	if _, status, why := c.score("isolation"); status != "not-shown" || !strings.Contains(why, "found something") {
-		t.Errorf("%s (%s)", status, why)
-	}
-	c = newCertified(t, "certification: {isolation: {folder: web, baseline: accepted.json}, documents: [DR.md]}\n")
-	if _, status, why := c.score("isolation"); status != "not-shown" || !strings.Contains(why, "there is no folder") {
-		t.Errorf("%s (%s)", status, why)
-	}
-	c.write("web/readme", "")
-	if _, status, why := c.score("isolation"); status != "not-shown" || !strings.Contains(why, "no wrangler configuration") {
-		t.Errorf("%s (%s)", status, why)
-	}
+	expect("a leak", false, "found something")
+	in = firedrill.IsolationCheck{Folder: "web", Baseline: "accepted.json"}
+	expect("a folder that is not there", false, "there is no folder")
 	c.write("web/wrangler.toml", newLeak)
 	if code, _, errs := c.run("audit", "isolation", filepath.Join(c.dir, "web"), "--baseline", filepath.Join(c.dir, "accepted.json"), "--accept", "on purpose", "--until", "2026-12-31"); code != 0 {
 		t.Fatal(errs)
 	}
-	if _, status, why := c.score("isolation"); status != "shown" || !strings.Contains(why, "1 finding accepted") {
-		t.Errorf("%s (%s)", status, why)
-	}
+	expect("accepted", true, "1 finding accepted")
 	c.now = c.now.AddDate(0, 2, 0)
-	if _, status, _ := c.score("isolation"); status != "not-shown" {
-		t.Errorf("an acceptance that expired: %s", status)
-	}
-	if _, status, why := c.score("documents"); status == "shown" {
-		t.Errorf("documents: %s (%s)", status, why)
-	}
+	expect("accepted no longer", false, "found something")
 }
 
 // newLeak has one namespace for production and staging.
@@ -262,7 +261,7 @@ func TestCertifyForPeopleAndForCI(t *testing.T) {
 			t.Errorf("%d: no %q in\n%s%s", code, want, out, errs)
 		}
 	}
-	for args, want := range map[string]int{"--at good": 0, "--at best": 1, "--min 0.5": 0, "--min 0.51": 1, "--min 0.5 --at best": 1, "--at bst": 2, "--min 11": 2, "--min -1": 2} {
+	for args, want := range map[string]int{"--at good --min 0.5": 0, "--min 0.51": 1, "--at bst": 2} {
 		if code, _, errs := c.run(append([]string{"certify"}, strings.Fields(args)...)...); code != want {
 			t.Errorf("%s: %d %s", args, code, errs)
 		}
@@ -290,6 +289,25 @@ func TestCertifyForPeopleAndForCI(t *testing.T) {
 	c.write("own.yaml", "version: 1\ncontrols:\n  - {framework: House rules, clause: '7', about: x, evidence: [{of: [d2], supports: y}]}\n")
 	if code, _, errs := c.run("certify", "--controls"); code != 2 || !strings.Contains(errs, "the rubric has no d2") {
 		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// TestTheBarIsAScoreOfTheRubric: the higher of level and score.
+func TestTheBarIsAScoreOfTheRubric(t *testing.T) {
+	t.Parallel()
+	r := certify.Default()
+	for _, c := range []struct {
+		o    certifyOptions
+		want certify.Points
+	}{{certifyOptions{}, 0}, {certifyOptions{level: "data-safe"}, 800}, {certifyOptions{least: 8.15}, 815}, {certifyOptions{least: 8.15, level: "data-safe"}, 815}, {certifyOptions{least: 8.15, level: "mission-critical"}, 900}} {
+		if got, err := c.o.bar(r); err != nil || got != c.want {
+			t.Errorf("%+v: %s %v", c.o, got, err)
+		}
+	}
+	for _, o := range []certifyOptions{{level: "data-save"}, {least: 11}, {least: -1}, {least: 8.001}} {
+		if _, err := o.bar(r); firedrill.KindOf(err) != firedrill.KindUsage {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }
 
