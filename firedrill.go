@@ -91,6 +91,8 @@ type Plan struct {
 	State        *StateStore            `json:"state,omitempty"`
 	Environments map[string]Environment `json:"environments"`
 	Drills       []Drill                `json:"drills"` // in the order of the file
+	// Certification is nil where the plan says nothing: then the default rubric holds.
+	Certification *Certification `json:"certification,omitempty"`
 }
 
 // StateStore is a bucket in which runs are kept, so that another machine can

@@ -12,6 +12,8 @@ const ResultSchema = 1
 type Document struct {
 	SchemaVersion int      `json:"schema_version"`
 	Runs          []Result `json:"runs"`
+	// Certification is the score after the runs, where it is known.
+	Certification *Score `json:"certification,omitempty"`
 }
 
 // Result is a finished run as people and scripts read it. Everything in it is

@@ -25,7 +25,8 @@ func rules() []rule {
 		{pkg: "internal/schedule", may: []string{vocabulary}, pure: true, why: "when a drill may run follows from the plan and the time it is given"},
 		{pkg: "internal/report", may: []string{vocabulary, "internal/say"}, pure: true, why: "a report follows from records alone"},
 		{pkg: "internal/say", may: []string{}, pure: true, why: "a number reads the same wherever it stands"},
-		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr", "internal/schedule"}, pure: true, why: "a plan is checked without touching the world"},
+		{pkg: "internal/certify", may: []string{vocabulary}, pure: true, why: "a score follows from evidence and the time it is given"},
+		{pkg: "internal/plan", may: []string{vocabulary, "internal/expr", "internal/schedule", "internal/certify"}, pure: true, why: "a plan is checked without touching the world"},
 		{pkg: "internal/playbook", may: []string{vocabulary}, pure: true, why: "built-in drills are data in the users' own language"},
 
 		{pkg: "internal/backup", may: []string{vocabulary, "internal/fingerprint"}, why: "a backup knows no provider: it reads and writes through interfaces of its own"},

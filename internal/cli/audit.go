@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,8 +159,9 @@ func (a *app) acceptFindings(r isolation.Report, o auditOptions, until time.Time
 	return nil
 }
 
-// configurations finds what to audit below a folder.
-func (a *app) configurations(dir string) (files []isolation.File, plans []isolation.Plan, err error) {
+// configurations finds what to audit below a folder. Plans that are known are not read
+// again.
+func (a *app) configurations(dir string, known ...*firedrill.Plan) (files []isolation.File, plans []isolation.Plan, err error) {
 	c, err := a.plain()
 	if err != nil {
 		return nil, nil, err
@@ -166,6 +169,11 @@ func (a *app) configurations(dir string) (files []isolation.File, plans []isolat
 	err = walkConfigs(dir, func(shown, name string, data []byte) {
 		if name != planName {
 			files = append(files, isolation.File{Path: shown, Data: data})
+			return
+		}
+		sum := sha256.Sum256(data)
+		if i := slices.IndexFunc(known, func(p *firedrill.Plan) bool { return p.Hash == hex.EncodeToString(sum[:]) }); i >= 0 {
+			plans = append(plans, isolation.Plan{Path: shown, Plan: known[i]})
 			return
 		}
 		p, err := plan.Parse(shown, data, c.registry, c.library)

@@ -87,8 +87,9 @@ type app struct {
 	Process
 	out, err *term.Page
 	global   globalOptions
-	planned  string        // the plan file that was read; "" if none was
-	patience time.Duration // of the way back with a platform that is away; 0: the runner's own
+	planned  string           // the plan file that was read; "" if none was
+	patience time.Duration    // of the way back with a platform that is away; 0: the runner's own
+	score    *firedrill.Score // after what ran; nil: not known
 
 	mu sync.Mutex
 	// damaged tells what a second interrupt would leave behind; set while a
@@ -150,7 +151,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 		}
 	}
 	add("drill", a.demoCommand(), a.initCommand(), a.doctorCommand(), a.runCommand(), a.planCommand(), a.recoverCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.auditCommand(), a.runbookCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.certifyCommand(), a.auditCommand(), a.runbookCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())

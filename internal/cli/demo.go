@@ -97,6 +97,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	}
 	results, err := a.drill(ctx, s, live, programs)
 	closeLive()
+	a.score = a.scoreNow(ctx, s, p)
 	err = a.conclude(ctx, results, err)
 	if o.keep && !a.global.json {
 		a.out.Text(fmt.Sprintf("Kept: firedrill sandbox up --detach · eval \"$(firedrill sandbox env)\" · firedrill --plan %s run --all", p.File))

@@ -78,6 +78,7 @@ func (a *app) run(ctx context.Context, names []string) (err error) {
 	defer func() { err = s.close(err) }()
 	results, err := a.drill(ctx, s, live, programs)
 	live.Close()
+	a.score = a.scoreNow(ctx, s, p)
 	return a.conclude(ctx, results, err)
 }
 
@@ -146,7 +147,9 @@ func document(runs ...firedrill.Result) firedrill.Document {
 // conclude prints the results and gives the exit status.
 func (a *app) conclude(ctx context.Context, results []firedrill.Result, err error) error {
 	if a.global.json {
-		if perr := a.printJSON(document(results...)); perr != nil {
+		doc := document(results...)
+		doc.Certification = a.score
+		if perr := a.printJSON(doc); perr != nil {
 			return errors.Join(err, perr)
 		}
 	} else if len(results) > 0 {
@@ -172,6 +175,9 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 		}
 		a.out.Text(fmt.Sprintf("%d of %d passed · %s · more: firedrill show %s", passed, len(results), left, results[len(results)-1].Run))
 		a.out.Text("As a page: firedrill report latest -o report.html")
+		if a.score != nil && a.score.Score > 0 {
+			a.out.Text(fmt.Sprintf("score %v of %v, level %s · more: firedrill certify", a.score.Score, a.score.Of, a.score.Level))
+		}
 	}
 	return a.ending(ctx, results, err)
 }

@@ -291,7 +291,7 @@ func (a *app) remind(c *cobra.Command) (err error) {
 		}
 	}
 	// A bucket is asked by those alone that need it anyway.
-	if in, err := a.stateStore(); err != nil || in == nil || !slices.Contains([]string{"run", "plan", "history", "show"}, name) {
+	if in, err := a.stateStore(); err != nil || in == nil || !slices.Contains([]string{"run", "plan", "history", "show", "certify"}, name) {
 		return nil //nolint:nilerr // the command says it better
 	}
 	return a.remindOf(c.Context(), a.open)

@@ -50,6 +50,15 @@ CREATE TRIGGER records_follow BEFORE INSERT ON records
   BEGIN SELECT raise(ABORT, 'records follow each other without gaps'); END;
 `
 
+// indexes make questions cost what they answer, not what the journal holds. They
+// came after the format and change nothing that an older version reads or writes,
+// so a journal that lacks them gets them.
+const indexes = `
+CREATE INDEX IF NOT EXISTS runs_by_drill ON runs(drill, started);
+CREATE INDEX IF NOT EXISTS runs_by_verdict ON runs(drill, environment, verdict, started);
+CREATE INDEX IF NOT EXISTS runs_dirty ON runs(drill, environment, started) WHERE state = 'dirty';
+`
+
 // Journal is an open journal. Its methods may be called concurrently.
 type Journal struct {
 	db   *sql.DB
@@ -104,12 +113,20 @@ func (j *Journal) prepare(ctx context.Context) error {
 	}
 	switch {
 	case version == format:
-		return nil
+		return j.index(ctx, tx)
 	case version != 0:
 		return &firedrill.Error{Op: "open the journal", Kind: firedrill.KindStorage, Target: j.path,
 			Detail: fmt.Sprintf("it is of format %d, this version reads %d", version, format), Remedy: "use the newer firedrill that wrote it, or another --home"}
 	}
 	if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", format)); err != nil {
+		return fail("open the journal", j.path, err)
+	}
+	return j.index(ctx, tx)
+}
+
+// index adds what is missing of the indexes, and commits.
+func (j *Journal) index(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, indexes); err != nil {
 		return fail("open the journal", j.path, err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -206,14 +223,16 @@ type Query struct {
 	Drill       string
 	Environment string
 	Unfinished  bool
-	Limit       int // 0: all
+	Verdict     firedrill.Verdict          // of runs that are finished
+	State       firedrill.EnvironmentState // that they left
+	Before      time.Time                  // only runs that were started earlier; zero: all
+	Limit       int                        // 0: all
 }
 
-// Runs gives the runs, the newest first, without reading their records.
-func (j *Journal) Runs(ctx context.Context, q Query) ([]Run, error) {
-	text := "SELECT run, drill, environment, started, coalesce(finished, 0), coalesce(verdict, ''), coalesce(reason, ''), coalesce(state, '') FROM runs"
+// sql writes a query out.
+func (q Query) sql() (text string, args []any) {
+	text = "SELECT run, drill, environment, started, coalesce(finished, 0), coalesce(verdict, ''), coalesce(reason, ''), coalesce(state, '') FROM runs"
 	var where []string
-	var args []any
 	add := func(condition string, arg ...any) { where, args = append(where, condition), append(args, arg...) }
 	if q.Drill != "" {
 		add("drill = ?", q.Drill)
@@ -224,6 +243,19 @@ func (j *Journal) Runs(ctx context.Context, q Query) ([]Run, error) {
 	if q.Unfinished {
 		add("finished IS NULL")
 	}
+	if q.Verdict != "" {
+		add("verdict = ?", string(q.Verdict))
+	}
+	switch q.State {
+	case "":
+	case firedrill.Dirty:
+		add("state = 'dirty'") // written out, so that its index serves
+	default:
+		add("state = ?", string(q.State))
+	}
+	if !q.Before.IsZero() {
+		add("started < ?", q.Before.UnixNano())
+	}
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
 	}
@@ -232,6 +264,12 @@ func (j *Journal) Runs(ctx context.Context, q Query) ([]Run, error) {
 		text += " LIMIT ?"
 		args = append(args, q.Limit)
 	}
+	return text, args
+}
+
+// Runs gives the runs, the newest first, without reading their records.
+func (j *Journal) Runs(ctx context.Context, q Query) ([]Run, error) {
+	text, args := q.sql()
 	rows, err := j.db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fail("read the journal", j.path, err)

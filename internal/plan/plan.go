@@ -39,7 +39,7 @@ func Every() []string {
 func Parse(file string, data []byte, cat firedrill.Catalog, lib Library) (*firedrill.Plan, error) {
 	b := &builder{file: file, catalog: cat, library: lib}
 	root := b.read(data)
-	if root == nil || b.fields(root, "the plan", "version", "name", "state", "environments", "drills") == nil {
+	if root == nil || b.fields(root, "the plan", "version", "name", "state", "environments", "drills", "certification") == nil {
 		return nil, b.err()
 	}
 	sum := sha256.Sum256(data)
@@ -56,6 +56,9 @@ func Parse(file string, data []byte, cat firedrill.Catalog, lib Library) (*fired
 	}
 	b.environments(root, p)
 	b.drills(root, p)
+	if n := root.get("certification"); n != nil {
+		p.Certification = b.certification(n, p.Drills)
+	}
 	if len(b.errs) == 0 {
 		for _, d := range p.Drills {
 			b.checkDrill(p, d)

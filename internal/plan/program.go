@@ -129,6 +129,8 @@ type linker struct {
 	ids     map[string]int
 	steps   []firedrill.Step
 	errs    []error
+	common  map[string]expr.Type       // what expressions of every step may refer to
+	types   map[reflect.Type]expr.Type // of outputs: actions are used many times
 }
 
 func (c *linker) fail(s firedrill.Step, detail, remedy string) {
@@ -155,14 +157,38 @@ func (c *linker) link(steps []firedrill.Step) ([]firedrill.Step, error) {
 	return c.steps, errors.Join(c.errs...)
 }
 
-// names gives the types of everything that expressions may refer to. seen is
-// the step that asks; nil for undo, which sees no outputs of its own step.
+// names gives the types of everything that expressions may refer to. outputs are
+// those of the step that asks; nil for undo, which sees no outputs of its own step.
 func (c *linker) names(outputs reflect.Type) expr.Type {
+	if c.common == nil { // steps are all known by now, and the same for each
+		c.common = c.commonNames()
+	}
+	fields := maps.Clone(c.common)
+	if outputs != nil {
+		fields["outputs"] = c.typeOf(outputs)
+	}
+	return expr.Fields(fields)
+}
+
+func (c *linker) typeOf(t reflect.Type) expr.Type {
+	known, ok := c.types[t]
+	if !ok {
+		if c.types == nil {
+			c.types = map[reflect.Type]expr.Type{}
+		}
+		known = expr.Of(t)
+		c.types[t] = known
+	}
+	return known
+}
+
+// commonNames gives the types of what expressions of every step may refer to.
+func (c *linker) commonNames() map[string]expr.Type {
 	steps := map[string]expr.Type{}
 	for _, s := range c.steps {
 		t := expr.Type{Kind: expr.Object}
 		if spec, ok := c.catalog.Action(s.Uses); ok {
-			t = expr.Of(spec.Out)
+			t = c.typeOf(spec.Out)
 		}
 		steps[s.ID] = expr.Fields(map[string]expr.Type{"outputs": t, "skipped": {Kind: expr.Bool}})
 	}
@@ -171,16 +197,12 @@ func (c *linker) names(outputs reflect.Type) expr.Type {
 		resources[key] = expr.Type{Kind: expr.Object}
 	}
 	text := expr.Type{Kind: expr.String}
-	fields := map[string]expr.Type{
+	return map[string]expr.Type{
 		"inputs": expr.Fields(c.inputs), "steps": expr.Fields(steps), "resources": expr.Fields(resources),
 		"run": expr.Fields(map[string]expr.Type{"id": text}),
 		"environment": expr.Fields(map[string]expr.Type{"name": text, "class": text, "exclusive": {Kind: expr.Bool}, "in_place": {Kind: expr.Bool},
 			"quiesces": {Kind: expr.Bool}, "probes": {Kind: expr.List}, "sentinels": {Kind: expr.List}, "exports": {Kind: expr.List}, "exported": {Kind: expr.List}}),
 	}
-	if outputs != nil {
-		fields["outputs"] = expr.Of(outputs)
-	}
-	return expr.Fields(fields)
 }
 
 func (c *linker) step(s *firedrill.Step) {

@@ -19,7 +19,8 @@ func Schema(cat firedrill.Catalog, lib Library) ([]byte, error) {
 		"state":   stateSchema(),
 		"environments": {Type: "object", Description: "places that can be drilled, or must be protected",
 			AdditionalProperties: environmentSchema(cat), MinProperties: jsonschema.Ptr(1)},
-		"drills": {Type: "object", Description: "drills, by name", AdditionalProperties: drillSchema(cat, lib)},
+		"drills":        {Type: "object", Description: "drills, by name", AdditionalProperties: drillSchema(cat, lib)},
+		"certification": certificationSchema(lib),
 	}, "version", "name", "environments")
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.Title = "firedrill plan"

@@ -203,6 +203,15 @@ func (s *Store) Runs(ctx context.Context, q journal.Query) ([]journal.Run, error
 	return s.journal.Runs(ctx, q)
 }
 
+// Current brings the mirror up to date and gives its journal, for whoever has many
+// questions about runs that are over.
+func (s *Store) Current(ctx context.Context) (*journal.Journal, error) {
+	if _, err := s.Runs(ctx, journal.Query{Limit: 1}); err != nil {
+		return nil, err
+	}
+	return s.journal, nil
+}
+
 // list names the runs of the bucket: all, or those that may not have finished.
 func (s *Store) list(ctx context.Context, unfinished bool) (runs []string, err error) {
 	folder, names := "runs", (*bucket.Bucket).Folders
