@@ -215,7 +215,7 @@ const number = `\d+(?:\.\d+)?`
 var (
 	finalScore = regexp.MustCompile(`(?i)^ {0,8}(?:(?:[-*+]|\d+[.)]) +)?\*{0,2}(?:(?:final|current|total|overall) +)?score\*{0,2}:\*{0,2} +\*{0,2}(` + number + `)(?: ?/ ?10(?:\.0)?)?\*{0,2}(?: \(([^()]*)\))?`)
 	sumOfScore = regexp.MustCompile(`(?i)^ {0,8}(?:(?:[-*+]|\d+[.)]) +)?(` + number + `) \(baseline\) \+ (` + number + `) \(each passed drill\) [×x*] (\d+) = \*{0,2}(` + number + `)\*{0,2}`)
-	itemPoints = regexp.MustCompile(`^( {0,8})[-*+] +([^:|]+): *\+(` + number + `)[ \t]*$`)
+	itemPoints = regexp.MustCompile(`^( {0,8})[-*+] +([^:|]+): *\+(` + number + `)[ \t]*(?:<!--[^>]*-->)?[ \t]*$`)
 	achieved   = regexp.MustCompile(`(?i)^ {0,8}(?:(?:[-*+]|\d+[.)]) +)?\*{0,2}certification\*{0,2}:\*{0,2} +(.*?)[ \t]*$`)
 	achievedAs = regexp.MustCompile(`(?i)^\*{0,2}(?:not )?(?:achieved|pending|tbd)(?: ` + dayPattern + `)?\*{0,2}(?: \(target [^()]*\))?$`)
 	wanted     = regexp.MustCompile(`(?i)^ {0,3}(?:[-*+] +)?\*{0,2}target score\*{0,2}:\*{0,2} +(` + number + `)`)

@@ -2,6 +2,8 @@ package drplan
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +101,8 @@ type Finding struct {
 	Line    int    `json:"line"`
 	Message string `json:"message"`
 	Remedy  string `json:"remedy"`
+	// Fingerprint stays when lines move: it is made of the rule and the line's text.
+	Fingerprint string `json:"fingerprint"`
 }
 
 // Findings lists what in a document cannot work, in the order of its lines.
@@ -119,6 +123,13 @@ func (r *reading) findings() []Finding {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int { return a.Line - b.Line })
+	seen := map[string]int{}
+	for i, f := range all {
+		text := string(f.Rule) + "\n" + strings.TrimSpace(r.lineText(f.Line))
+		seen[text]++ // the same line may stand twice
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d", text, seen[text]))
+		all[i].Fingerprint = hex.EncodeToString(sum[:16])
+	}
 	return all
 }
 

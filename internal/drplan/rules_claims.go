@@ -22,7 +22,7 @@ func passedOnPaper(r *reading) (all []Finding) {
 				text += r.cell(c) + "\n"
 			}
 			if saysPass.MatchString(text) && onPaper.MatchString(text) {
-				all = append(all, found(row.line, "%s is called passed because of %q: nothing was recovered", plainTitle(r.cell(row.cells[0])), onPaper.FindString(text)))
+				all = append(all, found(row.line, "%q counts as passed because of the word %q: nothing was recovered", plainTitle(r.cell(row.cells[0])), onPaper.FindString(text)))
 			}
 		}
 	}

@@ -138,9 +138,12 @@ func (r *reading) target(u unit, about *regexp.Regexp) (d time.Duration, line in
 		if !about.MatchString(text) || about == timeTarget && lossTarget.MatchString(text) && !strings.Contains(strings.ToLower(text), "rto") {
 			continue
 		}
-		if m := bounded.FindStringSubmatch(text); m != nil {
-			if d, ok := duration(m[1], m[2]); ok {
-				return d, line
+		// "RTO: 15 min, RPO: 30 min" says two things: what follows the word counts first.
+		for _, part := range []string{text[about.FindStringIndex(text)[0]:], text} {
+			if m := bounded.FindStringSubmatch(part); m != nil {
+				if d, ok := duration(m[1], m[2]); ok {
+					return d, line
+				}
 			}
 		}
 	}
