@@ -39,6 +39,7 @@ func rules() []rule {
 		{pkg: "internal/state/statetest", may: []string{vocabulary, "internal/state", "internal/journal"}, why: "the conformance suite holds for every state store"},
 		{pkg: "internal/isolation", may: []string{vocabulary}, pure: true, why: "which resource belongs to which environment follows from the configurations alone"},
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
+		{pkg: "internal/drplan", may: []string{vocabulary, "internal/draft"}, pure: true, why: "what a document says and lacks follows from its text and the facts it is given"},
 		{pkg: "internal/runbook", may: []string{vocabulary}, pure: true, why: "a runbook follows from the plan alone"},
 		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},
 

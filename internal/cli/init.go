@@ -107,28 +107,28 @@ func (a *app) init(dir string, o initOptions) error {
 	if err != nil {
 		return &firedrill.Error{Op: "init", Kind: firedrill.KindInternal, Target: target, Detail: "the plan that was drafted is not sound; nothing was written", Err: err}
 	}
-	if err := writeNew(target, text, o.force); err != nil {
+	if err := writeNew(target, text, o.force, "init"); err != nil {
 		return err
 	}
 	return a.tellInit(p, report, text)
 }
 
-// writeNew writes a file that must not be there, unless force is given.
-func writeNew(path string, data []byte, force bool) error {
+// writeNew writes a file that must not be there, unless force is given, for a command.
+func writeNew(path string, data []byte, force bool, command string) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
 	f, err := os.OpenFile(path, flags, 0o644) //nolint:gosec // it is kept with the code, for others to read
 	if errors.Is(err, fs.ErrExist) {
-		return usage(path+" is there already", "write it anew: firedrill init --force")
+		return usage(path+" is there already", "write it anew: firedrill "+command+" --force")
 	}
 	if err == nil {
 		_, err = f.Write(data)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return &firedrill.Error{Op: "init", Kind: firedrill.KindStorage, Target: path, Err: err, Remedy: "name a folder that can be written to"}
+		return &firedrill.Error{Op: command, Kind: firedrill.KindStorage, Target: path, Err: err, Remedy: "name a folder that can be written to"}
 	}
 	return nil
 }

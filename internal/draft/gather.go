@@ -96,7 +96,7 @@ func (in Input) place(d isolation.Deployment) (name string, class firedrill.Clas
 	case d.Guessed:
 		name = "production"
 	default:
-		name = slug(strings.TrimSuffix(d.Environment.Name, " beside production")) // of a top level, see isolation
+		name = Slug(strings.TrimSuffix(d.Environment.Name, " beside production")) // of a top level, see isolation
 	}
 	if d.Environment.Production {
 		if _, taken := in.otherOf(name, true); taken {
@@ -111,7 +111,7 @@ func (in Input) place(d isolation.Deployment) (name string, class firedrill.Clas
 // same kind: production or not.
 func (in Input) otherOf(name string, production bool) (isolation.Deployment, bool) {
 	i := slices.IndexFunc(in.Deployments, func(o isolation.Deployment) bool {
-		return !o.Guessed && o.Environment.Production != production && slug(o.Environment.Name) == name
+		return !o.Guessed && o.Environment.Production != production && Slug(o.Environment.Name) == name
 	})
 	if i < 0 {
 		return isolation.Deployment{}, false
@@ -253,7 +253,7 @@ func propose(production environment, name string) environment {
 	for _, r := range production.resources {
 		r.id = ""
 		if r.name == "" {
-			r.name = slug(name) + "-" + r.key
+			r.name = Slug(name) + "-" + r.key
 		}
 		r.name += "-staging"
 		if r.kind == "worker" {

@@ -26,19 +26,19 @@ func newKeys(all []isolation.Deployment) keys {
 		k.prefix = head + "-"
 	}
 	for base := range bases {
-		if rest, has := strings.CutPrefix(base, k.prefix); !has || slug(rest) != strings.ToLower(rest) {
+		if rest, has := strings.CutPrefix(base, k.prefix); !has || Slug(rest) != strings.ToLower(rest) {
 			k.prefix = ""
 		}
 	}
 	meaning := map[[2]string]string{} // by environment and key
 	for _, d := range all {
 		for _, r := range d.Resources {
-			at, thing := [2]string{d.Environment.Name, slug(r.Binding)}, r.Kind+" "+r.ID
+			at, thing := [2]string{d.Environment.Name, Slug(r.Binding)}, r.Kind+" "+r.ID
 			if r.ID == "" {
 				thing = r.Kind + " name " + r.Name
 			}
 			if other, told := meaning[at]; told && other != thing {
-				k.several[slug(r.Binding)] = true
+				k.several[Slug(r.Binding)] = true
 			}
 			meaning[at] = thing
 		}
@@ -46,19 +46,19 @@ func newKeys(all []isolation.Deployment) keys {
 	return k
 }
 
-func (k keys) worker(base string) string { return slug(strings.TrimPrefix(base, k.prefix)) }
+func (k keys) worker(base string) string { return Slug(strings.TrimPrefix(base, k.prefix)) }
 
 func (k keys) bound(base string, r isolation.Resource) string {
-	key := slug(r.Binding)
+	key := Slug(r.Binding)
 	if k.several[key] {
 		return k.worker(base) + "-" + key
 	}
 	return key
 }
 
-// slug makes a name that a plan takes: small letters, digits and single dashes,
+// Slug makes a name that a plan takes: small letters, digits and single dashes,
 // a letter first.
-func slug(text string) string {
+func Slug(text string) string {
 	parts := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	s := strings.Join(parts, "-")
 	if s == "" || s[0] < 'a' || s[0] > 'z' {

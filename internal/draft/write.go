@@ -23,14 +23,14 @@ func Plan(in Input) []byte {
 	p := &page{}
 	envs := gather(in)
 	drills := drillsOf(envs)
-	p.line(0, "# The drills of %s, drafted by firedrill init from:", oneLine(in.Name))
+	p.line(0, "# The drills of %s, drafted by firedrill init from:", OneLine(in.Name))
 	for _, f := range in.Report.Files {
-		p.line(0, "#   %s", oneLine(f))
+		p.line(0, "#   %s", OneLine(f))
 	}
 	p.line(0, "# Fill in what is marked, then: firedrill validate, firedrill doctor, firedrill plan %s", firstName(drills))
 	p.findings(in.Report.Findings)
 	p.line(0, "version: 1")
-	p.line(0, "name: %s", slug(in.Name))
+	p.line(0, "name: %s", Slug(in.Name))
 	p.line(0, "environments:")
 	for _, e := range envs {
 		p.environment(e)
@@ -56,7 +56,7 @@ func (p *page) findings(all []isolation.Finding) {
 			p.line(0, "#\n# What one environment has of another (firedrill audit isolation). Repair it before a\n# drill runs; until then it is left out below:")
 			told = true
 		}
-		p.line(0, "#   %s %s %s: %s", f.Level, oneLine(f.At.String()), f.Rule, oneLine(f.Message))
+		p.line(0, "#   %s %s %s: %s", f.Level, OneLine(f.At.String()), f.Rule, OneLine(f.Message))
 	}
 }
 
@@ -65,7 +65,7 @@ func (p *page) environment(e environment) {
 		p.line(1, "# Nothing but production was found, and no drill runs there. This environment is a\n  # proposal: make it (env.staging in wrangler's configurations), or, if what was found\n  # is not production, write the plan again: firedrill init --force --as staging")
 	}
 	p.line(1, "%s:", e.name)
-	p.line(2, "class: %s # %s", e.class, oneLine(e.why))
+	p.line(2, "class: %s # %s", e.class, OneLine(e.why))
 	if e.drilled() && e.class == firedrill.ClassStaging {
 		p.line(2, "# Drills damage a scratch copy here. If nobody else writes during a drill, they can damage\n    # the data itself, which proves more:\n    # exclusive: true")
 	}
@@ -78,13 +78,13 @@ func (p *page) environment(e environment) {
 	case e.drilled():
 		p.line(2, "cloudflare:")
 		if e.account != "" {
-			p.line(3, "account: %s", quote(e.account))
+			p.line(3, "account: %s", Quote(e.account))
 		} else {
 			p.line(3, "# account: 0123456789abcdef0123456789abcdef   # fill in: wrangler whoami")
 		}
 		p.line(3, "token: {env: CLOUDFLARE_API_TOKEN} # where the token stands; never the token itself")
 	case e.account != "":
-		p.line(2, "cloudflare: {account: %s}", quote(e.account))
+		p.line(2, "cloudflare: {account: %s}", Quote(e.account))
 	}
 	if len(e.resources) > 0 {
 		p.line(2, "resources:")
@@ -93,7 +93,7 @@ func (p *page) environment(e environment) {
 		p.resource(e, r)
 	}
 	for _, n := range e.notes {
-		p.line(3, "# %s", oneLine(n))
+		p.line(3, "# %s", OneLine(n))
 	}
 }
 
@@ -101,10 +101,10 @@ func (p *page) resource(e environment, r resource) {
 	if r.url == "" {
 		fields := []string{"kind: " + r.kind}
 		if r.name != "" {
-			fields = append(fields, "name: "+quote(r.name))
+			fields = append(fields, "name: "+Quote(r.name))
 		}
 		if r.id != "" && (!e.local || r.name == "") { // a sandbox makes ids from names
-			fields = append(fields, "id: "+quote(r.id))
+			fields = append(fields, "id: "+Quote(r.id))
 		}
 		p.line(3, "%s: {%s}", r.key, strings.Join(fields, ", "))
 		if r.kind == "worker" && e.drilled() {
@@ -118,20 +118,20 @@ func (p *page) resource(e environment, r resource) {
 	}
 	p.line(3, "%s:", r.key)
 	p.line(4, "kind: %s", r.kind)
-	p.line(4, "name: %s", quote(r.name))
-	p.line(4, "url: %s%s", quote(r.url), hint)
+	p.line(4, "name: %s", Quote(r.name))
+	p.line(4, "url: %s%s", Quote(r.url), hint)
 	if r.health.Path == "" {
 		p.line(4, "# fill in: no health route was seen in the code. One that depends on the data shows most")
 		p.line(4, "# probes: [{path: /health, status: 200}]")
 		return
 	}
 	p.line(4, "probes:")
-	p.line(5, "# It stands in %s. Fill in what a healthy answer holds, for example", oneLine(r.health.At))
+	p.line(5, "# It stands in %s. Fill in what a healthy answer holds, for example", OneLine(r.health.At))
 	p.line(5, "# json: {status: healthy} or contains: ok. Where no answer is checked, no drill can pass.")
 	if r.below != "" && !strings.HasPrefix(r.health.Path, r.below) {
-		p.line(5, "# fill in: the route takes only what is below %s", oneLine(r.below))
+		p.line(5, "# fill in: the route takes only what is below %s", OneLine(r.below))
 	}
-	p.line(5, "- {path: %s, status: 200}", quote(r.health.Path))
+	p.line(5, "- {path: %s, status: 200}", Quote(r.health.Path))
 }
 
 // drill is one of the plan.
@@ -163,7 +163,7 @@ func drillsOf(envs []environment) []drill {
 			case kind == "worker" && r.health.Path == "":
 				lacks = "give " + r.key + " a probe of the route that the bad version fails"
 			case kind == "worker" && r.health.Path != "/health":
-				with += ", path: " + quote(r.health.Path)
+				with += ", path: " + Quote(r.health.Path)
 			}
 			n := name
 			if len(all) > 1 && (lacks != "" || !only(all, r)) {
@@ -222,13 +222,13 @@ func firstName(all []drill) string {
 // plain is what needs no quotes in a flow of YAML and is read as a text there.
 var plain = regexp.MustCompile(`^(https?://)?[A-Za-z/][A-Za-z0-9._/-]*(:[0-9]+)?$`)
 
-// quote writes a text as YAML.
-func quote(text string) string {
+// Quote writes a text as YAML.
+func Quote(text string) string {
 	if plain.MatchString(text) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(text)) {
 		return text
 	}
 	return strconv.Quote(text)
 }
 
-// oneLine keeps a comment a comment.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// OneLine keeps a comment a comment.
+func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

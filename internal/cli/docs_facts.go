@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"firedrill"
+	"firedrill/internal/drplan"
+	"firedrill/internal/journal"
+	"firedrill/internal/plan"
+)
+
+// docsSources are where facts of a document come from that other parts compute.
+type docsSources struct {
+	// due gives when a drill is due next, by its runs, the newest first; nil: not known.
+	due func(d firedrill.Drill, pasts []firedrill.Past, now time.Time) (next *time.Time, overdue bool)
+	// certified gives the score; nil: it is not known.
+	certified func(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error)
+}
+
+func (a *app) docsSources() docsSources { return docsSources{due: dueByWord} }
+
+// someRuns is how many of a drill's runs are read at first. Mostly one of them passed;
+// where none did, all are read.
+const someRuns = 20
+
+// documentFacts gathers what is known about each drill on its environment.
+func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan, from docsSources) (facts drplan.Facts, err error) {
+	for _, d := range p.Drills {
+		prog, err := plan.Program(p, d.Name, a.global.env, s.registry, s.library)
+		if err != nil {
+			return facts, err
+		}
+		passed := func(p firedrill.Past) bool { return p.Verdict == firedrill.Passed }
+		q := journal.Query{Drill: d.Name, Environment: prog.Environment.Name, Limit: someRuns}
+		pasts, err := a.drilled(ctx, s, q)
+		if err == nil && !slices.ContainsFunc(pasts, passed) {
+			q.Limit = 0
+			pasts, err = a.drilled(ctx, s, q)
+		}
+		if err != nil {
+			return facts, err
+		}
+		doc := drplan.Drill{Name: d.Name, Title: prog.Title, Use: d.Use, Names: drilledNames(d, prog.Environment)}
+		if len(pasts) > 0 {
+			doc.Last = &pasts[0]
+			details, err := pointsOf(ctx, s, pasts[0].Run)
+			if err != nil {
+				return facts, err
+			}
+			doc.Entries = []drplan.Entry{{Past: pasts[0], Details: details}}
+		}
+		if i := slices.IndexFunc(pasts, passed); i >= 0 {
+			doc.Passed = &pasts[i]
+		}
+		doc.Due, doc.Overdue = from.due(d, pasts, a.Now())
+		facts.Drills = append(facts.Drills, doc)
+	}
+	if from.certified != nil {
+		facts.Certification, err = from.certified(ctx, s, p)
+	}
+	return facts, err
+}
+
+// drilled gives the finished runs of a query that were drills, the newest first.
+func (a *app) drilled(ctx context.Context, s *station, q journal.Query) ([]firedrill.Past, error) {
+	pasts, err := a.pasts(ctx, s, q)
+	return slices.DeleteFunc(pasts, func(p firedrill.Past) bool { return p.Incident }), err
+}
+
+// drilledNames are names by which people speak of what a drill works on: those of the
+// plan and those of the platform.
+func drilledNames(d firedrill.Drill, env firedrill.Environment) []string {
+	names := []string{}
+	for _, v := range d.Inputs {
+		key, ok := v.(string)
+		r, known := env.Resources[key]
+		if !ok || !known {
+			continue
+		}
+		names = append(names, key)
+		if name, ok := r.Attrs["name"].(string); ok && name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// pointsOf gives what a run returned to: the bookmark, the versions, the backup.
+func pointsOf(ctx context.Context, s *station, run string) ([]drplan.Detail, error) {
+	records, err := s.journal.Records(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	var details []drplan.Detail
+	recovers := map[string]bool{}
+	for _, r := range records {
+		switch b := r.Body.(type) {
+		case firedrill.RunStarted:
+			for _, step := range b.Program.Steps {
+				recovers[step.ID] = step.Phase == firedrill.Recover
+			}
+		case firedrill.Intended:
+			if !recovers[b.Step] || b.Role != firedrill.RoleDo {
+				continue
+			}
+			for _, k := range []struct{ input, label string }{{"bookmark", "Bookmark"}, {"split", "Version"}, {"backup", "Backup"}} {
+				v, ok := b.Resolved.Inputs[k.input].(string)
+				if !ok || v == "" || slices.ContainsFunc(details, func(d drplan.Detail) bool { return d.Label == k.label }) {
+					continue
+				}
+				if k.input == "backup" {
+					v = filepath.Base(v) // where it stands on this machine is nobody's business
+				}
+				details = append(details, drplan.Detail{Label: k.label, Value: v})
+			}
+		}
+	}
+	return details, nil
+}
+
+// dueByWord counts the interval of a drill from its last run that passed.
+func dueByWord(d firedrill.Drill, pasts []firedrill.Past, now time.Time) (next *time.Time, overdue bool) {
+	i := slices.IndexFunc(pasts, func(p firedrill.Past) bool { return p.Verdict == firedrill.Passed })
+	months := map[string]int{"monthly": 1, "quarterly": 3, "semi-annual": 6, "annual": 12}[d.Every]
+	if i < 0 || months == 0 && d.Every != "weekly" {
+		return nil, false
+	}
+	from := pasts[i].Started.UTC()
+	due := from.AddDate(0, 0, 7)
+	if months > 0 {
+		// The last day of a month stays one: a month after January 31 is February 28.
+		first := time.Date(from.Year(), from.Month()+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
+		due = first.AddDate(0, 0, min(from.Day(), first.AddDate(0, 1, -1).Day())-1)
+	}
+	return &due, now.After(due.AddDate(0, 0, 1))
+}
