@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,12 +11,13 @@ import (
 	"firedrill"
 	"firedrill/internal/certify"
 	"firedrill/internal/cli/term"
+	"firedrill/internal/drplan"
 	"firedrill/internal/isolation"
 )
 
 // prerequisites looks at what the baseline needs. It looks now, each time, so that
 // nothing of it can be out of date.
-func (a *app) prerequisites(p *firedrill.Plan) ([]certify.Item, error) {
+func (a *app) prerequisites(ctx context.Context, s *station, p *firedrill.Plan) ([]certify.Item, error) {
 	says := p.Certification
 	if says == nil {
 		says = &firedrill.Certification{}
@@ -24,22 +26,50 @@ func (a *app) prerequisites(p *firedrill.Plan) ([]certify.Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	documents, err := a.documented(ctx, s, p, says.Documents)
+	if err != nil {
+		return nil, err
+	}
 	return []certify.Item{
 		{ID: certify.NeedIsolation, Check: audit},
-		a.documented(says.Documents),
+		{ID: certify.NeedDocuments, Check: documents},
 		{ID: certify.NeedSecrets, Absent: "this version does not look for secrets"},
 	}, nil
 }
 
-// documented tells whether the recovery documents of the plan are current.
-func (a *app) documented(files []string) certify.Item {
-	it := certify.Item{ID: certify.NeedDocuments}
+// documented tells whether the recovery documents of the plan say what ran last. The
+// score in them is left out: it would depend on itself.
+func (a *app) documented(ctx context.Context, s *station, p *firedrill.Plan, files []string) (*certify.Check, error) {
+	check := &certify.Check{At: a.Now()}
 	if len(files) == 0 {
-		it.Check = &certify.Check{At: a.Now(), Detail: "the plan names no recovery document", Remedy: "name them in the plan: certification: {documents: [FILE]}"}
-		return it
+		check.Detail, check.Remedy = "the plan names no recovery document", "name them in the plan: certification: {documents: [FILE]}"
+		return check, nil
 	}
-	it.Absent = "this version cannot tell whether " + strings.Join(files, ", ") + " is current"
-	return it
+	facts, err := a.documentFacts(ctx, s, p, docsSources{due: a.docsSources().due})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range files {
+		file := filepath.Join(filepath.Dir(p.File), filepath.FromSlash(name))
+		check.Remedy = "firedrill docs update " + file
+		data, _, err := readDocument(file)
+		if err != nil {
+			check.Detail = name + " cannot be read: " + err.Error()
+			return check, nil //nolint:nilerr // the check says it
+		}
+		u, err := drplan.Update(file, data, facts)
+		if err != nil {
+			check.Detail = err.Error()
+			return check, nil //nolint:nilerr // the check says it
+		}
+		if len(u.Changes) > 0 {
+			check.Detail = fmt.Sprintf("%s:%d is stale: %s", name, max(1, u.Changes[0].Line), u.Changes[0].What)
+			return check, nil
+		}
+	}
+	check.OK, check.Remedy = true, ""
+	check.Detail = fmt.Sprintf("%s current", strings.Join(files, ", "))
+	return check, nil
 }
 
 // isolated makes the isolation audit. A folder without a configuration of wrangler

@@ -47,7 +47,7 @@ func (a *app) certificate(ctx context.Context, s *station, p *firedrill.Plan) (c
 			return rubric, certify.Result{}, err
 		}
 	}
-	items, err := a.prerequisites(p)
+	items, err := a.prerequisites(ctx, s, p)
 	if err != nil {
 		return rubric, certify.Result{}, err
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"firedrill"
+	"firedrill/internal/certify"
 	"firedrill/internal/drplan"
 	"firedrill/internal/journal"
 	"firedrill/internal/plan"
@@ -20,7 +22,50 @@ type docsSources struct {
 	certified func(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error)
 }
 
-func (a *app) docsSources() docsSources { return docsSources{due: dueByWord} }
+func (a *app) docsSources() docsSources { return docsSources{due: dueByWord, certified: a.certified} }
+
+// certified gives the score as a document tells it.
+func (a *app) certified(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error) {
+	_, res, err := a.certificate(ctx, s, p)
+	if err != nil {
+		return nil, err
+	}
+	c := &drplan.Certification{Score: res.Score.Float(), Of: res.Of.Float()}
+	if res.Level != certify.LevelNone {
+		c.Level = titled(res.Level)
+	}
+	hardened := drplan.Item{ID: "baseline", Title: "hardening", Baseline: true, Points: res.Baseline.Points.Float(), Shown: res.Baseline.Counts}
+	var missing []string
+	for _, l := range res.Baseline.Needs {
+		if !l.Counts {
+			missing = append(missing, l.Title+": "+l.Decides().Why)
+		}
+	}
+	if !hardened.Shown {
+		hardened.Why = strings.Join(missing, "; ")
+	}
+	c.Items = append(c.Items, hardened)
+	for _, l := range res.Items {
+		e := l.Decides()
+		it := drplan.Item{ID: l.ID, Title: l.Title, Drill: e.Drill, Points: l.Points.Float(), Shown: l.Counts, At: e.At}
+		if !l.Counts {
+			it.Why = e.Why
+		}
+		c.Items = append(c.Items, it)
+	}
+	return c, nil
+}
+
+// titled writes the name of a level as documents do: Data-Safe.
+func titled(level string) string {
+	parts := strings.Split(level, "-")
+	for i, p := range parts {
+		if p != "" {
+			parts[i] = strings.ToUpper(p[:1]) + p[1:]
+		}
+	}
+	return strings.Join(parts, "-")
+}
 
 // someRuns is how many of a drill's runs are read at first. Mostly one of them passed;
 // where none did, all are read.

@@ -109,7 +109,7 @@ func TestDocsUpdateBringsTheSeedDocumentUpToDate(t *testing.T) {
 		t.Errorf("check: status %d, %v: %s%s", status, err, out, stderr)
 	}
 	status, out, stderr = inFolder(t, dir, "docs", "update", file)
-	if status != 0 || !strings.Contains(out, "written") || !strings.Contains(out, "the score is not known") {
+	if status != 0 || !strings.Contains(out, "written") || !strings.Contains(out, "score: 0.0, was 9.0") {
 		t.Errorf("update: status %d: %s%s", status, out, stderr)
 	}
 	after, err := os.ReadFile(file)

@@ -112,6 +112,12 @@ func (u *updater) item(title string) (*Item, string) {
 	}
 	drill, _ := u.facts.find(title)
 	if drill == nil {
+		// A claim about a drill that the plan does not even have must not stay.
+		if use := useOf(title); use != "" {
+			if i := only(func(i Item) bool { return i.ID == use || i.Drill == use }); i != nil {
+				return i, ""
+			}
+		}
 		return nil, "the score has no such item"
 	}
 	if i := only(func(i Item) bool { return i.Drill == drill.Name || i.Drill != "" && i.Drill == drill.Use }); i != nil {
