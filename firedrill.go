@@ -121,6 +121,8 @@ type Environment struct {
 	// recovery. No plan can set it: it is set where the recovery of a real incident
 	// is put together, and a program that is none is refused with it.
 	Incident bool `json:"incident,omitempty"`
+	// Source is where the plan gives it.
+	Source Position `json:"-"`
 }
 
 // Window is when drills may run: a range of the clock on the wall, on some days.

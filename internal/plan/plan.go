@@ -97,7 +97,7 @@ func (b *builder) environment(e pair) firedrill.Environment {
 	for _, pr := range providers {
 		known = append(known, pr.Name)
 	}
-	env := firedrill.Environment{Name: e.key, Resources: map[string]firedrill.Resource{}}
+	env := firedrill.Environment{Name: e.key, Resources: map[string]firedrill.Resource{}, Source: e.pos}
 	n := b.fields(e.value, "environment "+e.key, known...)
 	if n == nil {
 		return env
