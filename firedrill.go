@@ -91,6 +91,15 @@ type Plan struct {
 	State        *StateStore            `json:"state,omitempty"`
 	Environments map[string]Environment `json:"environments"`
 	Drills       []Drill                `json:"drills"` // in the order of the file
+	// Warnings are what the plan may say and probably does not mean.
+	Warnings []Warning `json:"-"`
+}
+
+// Warning is something that is allowed, and where it stands.
+type Warning struct {
+	At     Position
+	Text   string
+	Remedy string
 }
 
 // StateStore is a bucket in which runs are kept, so that another machine can
