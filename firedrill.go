@@ -93,6 +93,15 @@ type Plan struct {
 	Drills       []Drill                `json:"drills"` // in the order of the file
 	// Certification is nil where the plan says nothing: then the default rubric holds.
 	Certification *Certification `json:"certification,omitempty"`
+	// Warnings are what the plan may say and probably does not mean.
+	Warnings []Warning `json:"-"`
+}
+
+// Warning is something that is allowed, and where it stands.
+type Warning struct {
+	At     Position
+	Text   string
+	Remedy string
 }
 
 // StateStore is a bucket in which runs are kept, so that another machine can
@@ -123,6 +132,8 @@ type Environment struct {
 	// recovery. No plan can set it: it is set where the recovery of a real incident
 	// is put together, and a program that is none is refused with it.
 	Incident bool `json:"incident,omitempty"`
+	// Source is where the plan gives it.
+	Source Position `json:"-"`
 }
 
 // Window is when drills may run: a range of the clock on the wall, on some days.

@@ -35,6 +35,15 @@ func TestTokens(t *testing.T) {
 	if own.ID == "" || strings.Contains(own.JSON.RawJSON(), c.Token()) {
 		t.Errorf("token %s", own.JSON.RawJSON())
 	}
+	// It may read itself, by either of two paths, and never shows its value.
+	shown := must[*shared.Token](t)(accounts.NewTokenService(options(t, c)...).Get(ctx, own.ID, fill[accounts.TokenGetParams](t, c.Account, nil)))
+	alike := must[*shared.Token](t)(user.NewTokenService(options(t, c)...).Get(ctx, own.ID))
+	expect(t, "the token by both paths", alike.JSON.RawJSON(), shown.JSON.RawJSON())
+	if len(shown.Policies) != 1 || shown.Policies[0].Effect != shared.TokenPolicyEffectAllow || len(shown.Policies[0].PermissionGroups) == 0 || strings.Contains(shown.JSON.RawJSON(), c.Token()) {
+		t.Errorf("token %s", shown.JSON.RawJSON())
+	}
+	_, err := user.NewTokenService(options(t, c)...).Get(ctx, strings.Repeat("0", 32))
+	refused(t, err, http.StatusNotFound, 1001)
 }
 
 // families are one harmless call of each.

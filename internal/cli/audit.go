@@ -3,11 +3,13 @@ package cli
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -31,6 +33,7 @@ type auditOptions struct {
 	format, output   string
 	baseline, accept string
 	until            string
+	live             bool
 }
 
 func (a *app) auditIsolationCommand() *cobra.Command {
@@ -42,7 +45,15 @@ firedrill.yaml below a folder, resolves each environment as wrangler does, and
 finds resources of production in other environments: databases, namespaces,
 buckets, queues, Workers, objects, routes, and variables that lead there. It also
 tells of ids that are placeholders and of bindings that an environment lost,
-because they are not inherited.
+because they are not inherited. Files of variables beside a configuration (.dev.vars,
+.env) are read, too; their values are never shown.
+
+With --live it also asks the accounts that plans name, and changes nothing there:
+what Workers are really bound to, which databases, namespaces, buckets, queues, routes
+and custom domains exist. It finds Workers that are deployed on what belongs to another
+environment or otherwise than their configuration says, ids that the account does not
+have, and Workers that no file names. What the token may not read or the API does not
+have is told as not looked at. An account of production alone is asked with --env.
 
 The top level of a configuration counts as production unless a name says
 otherwise: of the file (wrangler.staging.toml), the folder or the Worker, or an
@@ -52,17 +63,20 @@ all guesses.
 Exit status 1 if anything is found that is not accepted by the baseline; notes
 do not count.`,
 		Example: `  firedrill audit isolation
+  firedrill audit isolation --live
+  firedrill audit isolation --live --env production
   firedrill audit isolation ./workers --format sarif -o isolation.sarif
   firedrill audit isolation --baseline isolation.json --accept "shared on purpose, see ADR 12" --until 2026-12-31`,
 		Args: args(0, 1, "one folder"),
-		RunE: func(_ *cobra.Command, dirs []string) error {
+		RunE: func(c *cobra.Command, dirs []string) error {
 			dir := "."
 			if len(dirs) > 0 {
 				dir = dirs[0]
 			}
-			return a.auditIsolation(dir, o)
+			return a.auditIsolation(c.Context(), dir, o)
 		},
 	}
+	c.Flags().BoolVar(&o.live, "live", false, "ask the accounts that the plans name, too; only reads")
 	c.Flags().StringVar(&o.format, "format", "text", "`how` to print it: text, json, sarif")
 	c.Flags().StringVarP(&o.output, "output", "o", "", "write to this `FILE`, not to standard output")
 	c.Flags().StringVar(&o.baseline, "baseline", "", "`FILE` of accepted findings")
@@ -77,7 +91,7 @@ do not count.`,
 	return c
 }
 
-func (a *app) auditIsolation(dir string, o auditOptions) error {
+func (a *app) auditIsolation(ctx context.Context, dir string, o auditOptions) error {
 	if a.global.json {
 		o.format = "json"
 	}
@@ -92,10 +106,16 @@ func (a *app) auditIsolation(dir string, o auditOptions) error {
 	if err != nil {
 		return err
 	}
-	if len(files)+len(plans) == 0 {
+	if len(plans) == 0 && !slices.ContainsFunc(files, func(f isolation.File) bool { return isolation.IsConfig(path.Base(f.Path)) }) {
 		return usage("there is no wrangler configuration and no firedrill.yaml below "+dir, "name the folder: firedrill audit isolation DIR")
 	}
-	r := isolation.Audit(files, plans)
+	var accounts []isolation.Account
+	if o.live {
+		if accounts, err = a.accounts(ctx, plans); err != nil {
+			return err
+		}
+	}
+	r := isolation.Audit(files, plans, accounts...)
 	var expired, unused []isolation.Acceptance
 	if o.baseline != "" {
 		b, err := o.readBaseline()
@@ -166,7 +186,7 @@ func (a *app) configurations(dir string, known ...*firedrill.Plan) (files []isol
 	if err != nil {
 		return nil, nil, err
 	}
-	err = walkConfigs(dir, func(shown, name string, data []byte) {
+	err = walk(dir, func(name string) bool { return isConfig(name) || isolation.IsEnvFile(name) }, func(shown, name string, data []byte) {
 		if name != planName {
 			files = append(files, isolation.File{Path: shown, Data: data})
 			return
@@ -188,20 +208,27 @@ func (a *app) configurations(dir string, known ...*firedrill.Plan) (files []isol
 // walkConfigs visits the configurations of wrangler and the plans below a folder,
 // each with its path for people, below the folder.
 func walkConfigs(dir string, visit func(shown, name string, data []byte)) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	return walk(dir, isConfig, visit)
+}
+
+func isConfig(name string) bool { return isolation.IsConfig(name) || name == planName }
+
+// walk visits the files below a folder whose names are wanted.
+func walk(dir string, wanted func(name string) bool, visit func(shown, name string, data []byte)) error {
+	return filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != dir && isolation.Skips(d.Name()):
+		case d.IsDir() && file != dir && isolation.Skips(d.Name()):
 			return fs.SkipDir
-		case d.IsDir() || !isolation.IsConfig(d.Name()) && d.Name() != planName:
+		case d.IsDir() || !wanted(d.Name()):
 			return nil
 		}
-		data, err := os.ReadFile(path) //nolint:gosec // the walk found it
+		data, err := os.ReadFile(file) //nolint:gosec // the walk found it
 		if err != nil {
 			return err
 		}
-		shown, err := filepath.Rel(dir, path)
+		shown, err := filepath.Rel(dir, file)
 		if err != nil {
 			return err
 		}
@@ -282,6 +309,9 @@ func auditText(page *term.Page, r isolation.Report, expired, unused []isolation.
 			what = "production"
 		}
 		page.Line(term.Plain, e.Name, what+", "+e.Why)
+	}
+	for _, acc := range r.Accounts {
+		auditAccount(page, acc)
 	}
 	total := fmt.Sprintf("%s in %s: %s, %s, %s", term.Plural(int64(len(r.Environments)), "environment"), term.Plural(int64(len(r.Files)), "file"),
 		term.Plural(count[isolation.LevelError], "error"), term.Plural(count[isolation.LevelWarning], "warning"), term.Plural(count[isolation.LevelNote], "note"))

@@ -106,7 +106,7 @@ func (a *app) doctor(ctx context.Context, live bool, front string) error {
 	} else {
 		x.add(check{Name: "plan", Status: healthOK, Detail: fmt.Sprintf("%s: %s, %s", p.File, term.Plural(int64(len(p.Environments)), "environment"), term.Plural(int64(len(p.Drills)), "drill"))})
 		for _, w := range warnings(p) {
-			x.add(check{Name: "plan", Status: healthWarning, Detail: w, Remedy: "add probes: docs/formats/plan.md"})
+			x.add(check{Name: "plan", Status: healthWarning, Detail: w.text, Remedy: w.remedy})
 		}
 		a.examineEnvironments(ctx, p, x)
 	}

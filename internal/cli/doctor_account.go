@@ -53,6 +53,7 @@ func (a *app) examineAccount(ctx context.Context, p *firedrill.Plan, e firedrill
 		}
 		add(c)
 	}
+	add(a.examineReach(ctx, client, p, e, s))
 	for _, key := range slices.Sorted(maps.Keys(e.Resources)) {
 		add(a.examineResource(ctx, client, e.Resources[key]))
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"firedrill"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/testkit/sandboxtest"
 )
@@ -165,5 +166,64 @@ func TestDoctorReadsTokensAndClocks(t *testing.T) {
 		if got := clockCheck(now.Add(off), now, now.Add(200*time.Millisecond)); got.Status != want {
 			t.Errorf("off by %s: %+v", off, got)
 		}
+	}
+}
+
+// TestDoctorReadsWhatATokenReaches: whose account it is, how far the token goes, what
+// it lacks, and that nobody tells.
+func TestDoctorReadsWhatATokenReaches(t *testing.T) {
+	t.Parallel()
+	const own, other = "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "ffffffffffffffffffffffffffffffff"
+	staging := firedrill.Environment{Name: "staging", Class: firedrill.ClassStaging, Settings: firedrill.Values{"account": own}, Resources: map[string]firedrill.Resource{"primary": {Kind: "d1"}}}
+	seen := cloudflare.Reach{SeesAccounts: true, Accounts: []cloudflare.Holding{{ID: own, Name: "staging"}}}
+	reads := seen
+	reads.ReadsItself, reads.Permissions, reads.Named = true, []string{"D1 Write"}, []string{own}
+	with := func(change func(*cloudflare.Reach)) cloudflare.Reach {
+		r := reads
+		change(&r)
+		return r
+	}
+	for name, c := range map[string]struct {
+		reach      cloudflare.Reach
+		production string // its account
+		want       health
+		text       string
+	}{
+		"an account of its own":        {reads, other, healthOK, "it may: D1 Write"},
+		"does not read itself":         {seen, other, healthOK, "the API does not tell"},
+		"production beside it":         {reads, strings.ToUpper(own), healthWarning, "is in the same account"},
+		"production nobody knows":      {reads, "", healthWarning, "does not say in which account environment production is"},
+		"two accounts":                 {with(func(r *cloudflare.Reach) { r.Accounts = append(r.Accounts, cloudflare.Holding{ID: other}) }), other, healthWarning, "more than the environment's account"},
+		"more accounts":                {with(func(r *cloudflare.Reach) { r.More = true }), other, healthWarning, "more than the environment's account"},
+		"all accounts":                 {with(func(r *cloudflare.Reach) { r.Everywhere = true }), other, healthWarning, "on all accounts"},
+		"a permission elsewhere":       {with(func(r *cloudflare.Reach) { r.Named = []string{other} }), other, healthWarning, "more than the environment's account"},
+		"nothing is told":              {cloudflare.Reach{Why: "it may not read itself"}, other, healthWarning, "does not tell which accounts"},
+		"lacks a permission":           {with(func(r *cloudflare.Reach) { r.Permissions = []string{"D1 Read"} }), other, healthWarning, `it lacks "D1 Write"`},
+		"is denied what it is allowed": {with(func(r *cloudflare.Reach) { r.Denied = []string{"D1 Write"} }), other, healthWarning, "denied: D1 Write"},
+	} {
+		live := firedrill.Environment{Name: "production", Class: firedrill.ClassProduction, Settings: firedrill.Values{}, Resources: map[string]firedrill.Resource{"primary": {Kind: "d1"}}}
+		if c.production != "" {
+			live.Settings["account"] = c.production
+		}
+		got := reachCheck(c.reach, map[string]firedrill.Environment{"staging": staging, "production": live}, staging)
+		if got.Status != c.want || !strings.Contains(got.Detail, c.text) || (got.Remedy == "") != (c.want == healthOK) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// TestDoctorAsksWhatTheTokenMayDo asks a sandbox, whose token may read itself.
+func TestDoctorAsksWhatTheTokenMayDo(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	_, of := p.examine()
+	c := of("reach")
+	for _, want := range []string{"the token reaches 1 account (firedrill sandbox)", "it may: Account Settings Read, D1 Write, Workers KV Storage Write", "does not say in which account environment production is"} {
+		if !strings.Contains(c.Detail, want) {
+			t.Errorf("without %q: %+v", want, c)
+		}
+	}
+	if c.Status != healthWarning || strings.Contains(c.Detail, "lacks") {
+		t.Errorf("%+v", c)
 	}
 }

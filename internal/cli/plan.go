@@ -199,19 +199,25 @@ func (a *app) validate() error {
 	if err != nil {
 		return err
 	}
+	found := warnings(p)
 	if a.global.json {
-		return a.printJSON(map[string]any{"schema_version": 1, "plan": p.File, "hash": p.Hash, "environments": len(p.Environments), "drills": len(p.Drills), "warnings": warnings(p)})
+		texts := []string{}
+		for _, w := range found {
+			texts = append(texts, w.text)
+		}
+		return a.printJSON(map[string]any{"schema_version": 1, "plan": p.File, "hash": p.Hash, "environments": len(p.Environments), "drills": len(p.Drills), "warnings": texts})
 	}
-	for _, w := range warnings(p) {
-		a.err.Line(term.Warn, "warning", w)
+	for _, w := range found {
+		a.err.Line(term.Warn, "warning", w.text)
+		a.err.Line(term.Plain, "", w.remedy)
 	}
 	a.out.Text(fmt.Sprintf("%s is sound: %s, %s", p.File, term.Plural(int64(len(p.Environments)), "environment"), term.Plural(int64(len(p.Drills)), "drill")))
 	return nil
 }
 
 // warnings names what is allowed and probably not meant.
-func warnings(p *firedrill.Plan) []string {
-	list := []string{}
+func warnings(p *firedrill.Plan) []warning {
+	list := []warning{}
 	for _, name := range slices.Sorted(maps.Keys(p.Environments)) {
 		e := p.Environments[name]
 		probed := false
@@ -220,8 +226,14 @@ func warnings(p *firedrill.Plan) []string {
 			probed = probed || has
 		}
 		if !probed && e.Class != firedrill.ClassProduction {
-			list = append(list, fmt.Sprintf("environment %s has no probes, so no drill can show that the service answers as before, and none can pass", name))
+			list = append(list, warning{fmt.Sprintf("environment %s has no probes, so no drill can show that the service answers as before, and none can pass", name), "add probes: docs/formats/plan.md"})
 		}
+	}
+	for _, w := range p.Warnings {
+		list = append(list, warning{w.At.String() + ": " + w.Text, w.Remedy})
 	}
 	return list
 }
+
+// warning is what is allowed, with its place, and what to do about it.
+type warning struct{ text, remedy string }

@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"path"
 	"slices"
 
 	"firedrill"
@@ -23,6 +24,7 @@ type Plan struct {
 type Report struct {
 	Files        []string      `json:"files"`
 	Environments []Environment `json:"environments"`
+	Accounts     []Seen        `json:"accounts,omitempty"` // that were asked
 	Findings     []Finding     `json:"findings"`
 }
 
@@ -30,10 +32,11 @@ type Report struct {
 func (r Report) Fails() bool { return slices.ContainsFunc(r.Findings, Finding.Counts) }
 
 // Audit reads configurations and plans, and finds what one environment has of
-// another. Environments of one name belong together, in whichever file they
+// another. Files of variables count where a configuration lies beside them. What
+// accounts hold, where they were asked, is held against the files. Environments of one name belong together, in whichever file they
 // stand. The top level of a configuration is production, unless a name or another
 // environment says otherwise; a plan's classes count before everything else.
-func Audit(files []File, plans []Plan) Report {
+func Audit(files []File, plans []Plan, accounts ...Account) Report {
 	a := &audit{envs: map[string]Environment{}}
 	report := Report{Files: []string{}, Environments: []Environment{}, Findings: []Finding{}}
 	classes := map[string]bool{} // of the plans' environments: production or not
@@ -46,7 +49,12 @@ func Audit(files []File, plans []Plan) Report {
 			classes[name] = e.Class == firedrill.ClassProduction
 		}
 	}
+	var variables []File
 	for _, f := range files {
+		if IsEnvFile(path.Base(f.Path)) {
+			variables = append(variables, f)
+			continue
+		}
 		root, err := parse(f.Path, f.Data)
 		if err == nil && generated(root) {
 			continue
@@ -59,6 +67,13 @@ func Audit(files []File, plans []Plan) Report {
 		us := units(f.Path, root)
 		a.add(us, place(us, classes))
 	}
+	for _, f := range variables {
+		if beside(files, f) {
+			report.Files = append(report.Files, f.Path)
+			u, e := envUnit(f)
+			a.add([]unit{u}, []Environment{e})
+		}
+	}
 	a.unify()
 	for _, p := range plans {
 		report.Files = append(report.Files, p.Path)
@@ -67,6 +82,7 @@ func Audit(files []File, plans []Plan) Report {
 		}
 	}
 	a.resolve()
+	a.hold(accounts)
 	a.sharing()
 	a.workers()
 	a.addresses()
@@ -74,6 +90,11 @@ func Audit(files []File, plans []Plan) Report {
 	a.placeholders()
 	a.drops()
 	a.twins()
+	a.unreadBindings()
+	for _, acc := range accounts {
+		a.live(acc)
+		report.Accounts = append(report.Accounts, acc.seen())
+	}
 	report.Findings = append(report.Findings, sorted(a.found)...)
 	for _, name := range a.names {
 		report.Environments = append(report.Environments, a.envs[name])

@@ -1,6 +1,7 @@
 package isolation_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"firedrill"
 	"firedrill/internal/action"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/action/http"
@@ -25,11 +27,19 @@ func audit(t testing.TB, a *txtar.Archive) isolation.Report {
 	t.Helper()
 	var files []isolation.File
 	var plans []isolation.Plan
+	var accounts []isolation.Account
 	for _, f := range a.Files {
 		switch {
 		case slices.ContainsFunc(strings.Split(path.Dir(f.Name), "/"), isolation.Skips):
 			continue
-		case isolation.IsConfig(path.Base(f.Name)):
+		case strings.HasPrefix(f.Name, "account"): // what the API would tell
+			var acc isolation.Account
+			if err := json.Unmarshal(f.Data, &acc); err != nil {
+				t.Fatalf("%s: %v", f.Name, err)
+			}
+			accounts = append(accounts, acc)
+			continue
+		case isolation.IsConfig(path.Base(f.Name)), isolation.IsEnvFile(path.Base(f.Name)):
 			files = append(files, isolation.File{Path: f.Name, Data: f.Data})
 			continue
 		case path.Base(f.Name) != "firedrill.yaml":
@@ -42,7 +52,16 @@ func audit(t testing.TB, a *txtar.Archive) isolation.Report {
 		p, err := plan.Parse(f.Name, f.Data, catalog, playbook.Library{})
 		plans = append(plans, isolation.Plan{Path: f.Name, Plan: p, Err: err})
 	}
-	return isolation.Audit(files, plans)
+	for i := range accounts {
+		for _, p := range plans {
+			for _, e := range p.Plan.Environments {
+				if e.Settings["account"] == accounts[i].ID && e.Class != firedrill.ClassProduction {
+					accounts[i].Environments, accounts[i].At = append(accounts[i].Environments, e.Name), e.Source
+				}
+			}
+		}
+	}
+	return isolation.Audit(files, plans, accounts...)
 }
 
 // marked gives what the comments of an archive ask for: findings that count

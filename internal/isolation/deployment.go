@@ -49,6 +49,9 @@ func Deployments(files []File) []Deployment {
 	a := &audit{envs: map[string]Environment{}}
 	roots := map[string]*node{}
 	for _, f := range files {
+		if !IsConfig(path.Base(f.Path)) {
+			continue
+		}
 		root, err := parse(f.Path, f.Data)
 		if err != nil || generated(root) {
 			continue

@@ -128,7 +128,7 @@ func planUnits(p firedrill.Plan) ([]unit, []Environment) {
 	for _, name := range names {
 		e := p.Environments[name]
 		account, _ := e.Settings["account"].(string)
-		u := unit{file: p.File, key: name, env: name, at: firedrill.Position{File: p.File}, account: account}
+		u := unit{file: p.File, key: name, env: name, plan: true, at: firedrill.Position{File: p.File}, account: account}
 		keys := make([]string, 0, len(e.Resources))
 		for k := range e.Resources {
 			keys = append(keys, k)
@@ -147,7 +147,7 @@ func planUnits(p firedrill.Plan) ([]unit, []Environment) {
 			}
 			if address, _ := r.Attrs["url"].(string); address != "" {
 				u.answers = append(u.answers, routeOf(address, true, r.Sources["url"]))
-				u.texts = append(u.texts, text{"resources." + k + ".url", address, r.Sources["url"]})
+				u.texts = append(u.texts, text{name: "resources." + k + ".url", value: address, at: r.Sources["url"]})
 			}
 		}
 		u.markPlaceholders()

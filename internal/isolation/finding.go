@@ -26,6 +26,14 @@ const (
 	DroppedBinding   Rule = "dropped-binding"
 	Twins            Rule = "twin-workers"
 	UnreadableConfig Rule = "unreadable-config"
+	DeployedForeign  Rule = "deployed-on-foreign"
+	DeployedValue    Rule = "deployed-production-value"
+	DeployedRoute    Rule = "deployed-on-foreign-route"
+	DeployedDrift    Rule = "deployed-drift"
+	NotInAccount     Rule = "not-in-account"
+	OtherName        Rule = "name-of-another"
+	UnnamedWorker    Rule = "unnamed-worker"
+	NotLookedAt      Rule = "not-looked-at"
 )
 
 // Level tells how grave a finding is, in the words of SARIF.
@@ -60,6 +68,14 @@ func Rules() []About {
 		{DroppedBinding, "the top level has bindings that an environment does not inherit", LevelWarning, "repeat them in the environment"},
 		{Twins, "two Workers of one environment use one database", LevelNote, "know that a restore of the database concerns both"},
 		{UnreadableConfig, "a configuration or a plan cannot be read", LevelError, "repair the file"},
+		{DeployedForeign, "a Worker as it is deployed is bound to what belongs to another environment", LevelError, "deploy it from a configuration that names the environment's own resource"},
+		{DeployedValue, "a variable of a Worker as it is deployed leads to what belongs to production", LevelError, "deploy it with a value of the environment's own"},
+		{DeployedRoute, "a Worker of one environment answers at an address of another one", LevelError, "give the address back to the Worker whose it is"},
+		{DeployedDrift, "a Worker is deployed with other bindings than its configuration says", LevelWarning, "deploy it anew, or correct the configuration"},
+		{NotInAccount, "the account does not have what a file names", LevelWarning, "correct the id or the name, or make the resource"},
+		{OtherName, "the account has another name for an id than the file", LevelWarning, "look which of the two is meant"},
+		{UnnamedWorker, "the account has a Worker that no file names", LevelNote, "know whose it is, or take it away"},
+		{NotLookedAt, "something could not be looked at", LevelWarning, "give the token the right to read it, or look at it by hand"},
 	}
 }
 

@@ -87,10 +87,13 @@ type reference struct {
 	// environment is that of a service whose environments share one name.
 	environment string
 	binding     string // the field and the binding's own name
-	worker      string // that holds the binding; "" in a plan
-	minor       bool
-	preview     bool // what `wrangler dev` uses
-	blank       bool // the id or the name stands there and is empty
+	called      string // the binding's own name alone
+	// held is the id that the account has for the name; "" where it was not asked.
+	held    string
+	worker  string // that holds the binding; "" in a plan
+	minor   bool
+	preview bool // what `wrangler dev` uses
+	blank   bool // the id or the name stands there and is empty
 	// placeholder is set where what names the resource is none.
 	placeholder bool
 	at          firedrill.Position

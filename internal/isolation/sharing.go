@@ -46,14 +46,16 @@ func (r reference) byName() string { return r.kind + "\x00name\x00" + r.scope + 
 
 // thing is a resource as the platform tells it from others.
 func (r reference) thing() string {
-	if r.id != "" {
-		return r.kind + "\x00" + strings.ToLower(r.id)
+	if id := cmp.Or(r.id, r.held); id != "" {
+		return r.kind + "\x00" + strings.ToLower(id)
 	}
 	return r.byName()
 }
 
 // differ tells whether two references by name are of different accounts.
-func differ(x, y reference) bool { return x.id == "" && elsewhere(x.account, y.account) }
+func differ(x, y reference) bool {
+	return x.id == "" && x.held == "" && elsewhere(x.account, y.account)
+}
 
 // use is a reference and the unit that has it.
 type use struct {

@@ -16,6 +16,7 @@ type unit struct {
 	env  string // the environment it belongs to, see [Audit]
 	at   firedrill.Position
 
+	plan     bool // an environment of a plan
 	worker   string
 	workerAt firedrill.Position
 	services bool // environments of one service: all have the name of the Worker
@@ -26,6 +27,15 @@ type unit struct {
 	answers []route // addresses at which its Workers answer, by a plan
 	texts   []text
 	dropped []dropped
+	unread  []unread
+	// hidden is set where the texts may be secrets, of which nothing is shown.
+	hidden bool
+}
+
+// unread is a binding of a type that this version cannot read.
+type unread struct {
+	name, typ string
+	at        firedrill.Position
 }
 
 // text is a value of a variable.
@@ -76,6 +86,7 @@ func newUnit(file, key string, n, top *node, at firedrill.Position) unit {
 	for _, b := range bindings() {
 		u.bind(n.get(b.field...), b)
 	}
+	u.unsafe(n.get("unsafe", "bindings"))
 	u.markPlaceholders()
 	u.route(n, top)
 	for _, field := range []string{"vars", "define"} {
@@ -117,7 +128,7 @@ func (u *unit) bind(list *node, b binding) {
 		r := reference{kind: b.kind, minor: b.minor, scope: item.string("jurisdiction"), environment: item.string("environment"),
 			account: u.account, worker: u.worker, binding: strings.Join(b.field, "."), at: item.at}
 		if own := item.string(b.name); own != "" {
-			r.binding += "." + own
+			r.binding, r.called = r.binding+"."+own, own
 		}
 		// The place is that of what names the resource.
 		for _, k := range []struct {
@@ -142,7 +153,7 @@ func (u *unit) bind(list *node, b binding) {
 		}
 		if out := item.get("outbound"); out.string("service") != "" {
 			u.refs = append(u.refs, reference{kind: kindWorker, name: out.string("service"), environment: out.string("environment"), account: u.account, worker: u.worker,
-				binding: r.binding + ".outbound", at: out.get("service").at})
+				called: r.called, binding: r.binding + ".outbound", at: out.get("service").at})
 		}
 	}
 }
@@ -185,7 +196,7 @@ func (u *unit) text(name string, v *node) {
 	switch {
 	case v == nil:
 	case v.shape == aText:
-		u.texts = append(u.texts, text{name, v.text, v.at})
+		u.texts = append(u.texts, text{name: name, value: v.text, at: v.at})
 	case v.shape == aTable:
 		for _, m := range v.members {
 			u.text(name+"."+m.key, m.value)

@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -15,6 +16,8 @@ type owned struct {
 	what string // in a sentence
 	at   firedrill.Position
 	env  string
+	// said is the same without anything of the value itself.
+	said string
 }
 
 // estate is what values can lead to.
@@ -50,17 +53,28 @@ func (a *audit) variables() {
 			if !found {
 				continue
 			}
-			f := Finding{Rule: ForeignValue, Level: LevelError, At: t.at, Environment: u.env, Worker: u.worker, Kind: "variable", Resource: t.name,
-				Message: fmt.Sprintf("%s of %s leads to %s", t.name, title(u.env), o.what)}
-			if o.env == "" {
-				f.Level = LevelWarning // by its name is a guess
-			} else {
-				f.Message += ", which belongs to " + title(o.env)
-				f.Related = []Related{{o.at, title(o.env) + " has it here"}}
-			}
+			f := a.leading(&u, t, o, u.hidden)
 			a.report(f, t.name)
 		}
 	}
+}
+
+// leading is the finding of a value that leads to what production owns. Of a value
+// that is hidden it shows nothing.
+func (a *audit) leading(u *unit, t text, o owned, hidden bool) Finding {
+	what := o.what
+	if hidden {
+		what = cmp.Or(o.said, o.what)
+	}
+	f := Finding{Rule: ForeignValue, Level: LevelError, At: t.at, Environment: u.env, Worker: u.worker, Kind: "variable", Resource: t.name,
+		Message: fmt.Sprintf("%s of %s leads to %s", t.name, title(u.env), what)}
+	if o.env == "" {
+		f.Level = LevelWarning // by its name is a guess
+		return f
+	}
+	f.Message += ", which belongs to " + title(o.env)
+	f.Related = []Related{{o.at, title(o.env) + " has it here"}}
+	return f
 }
 
 // estate gathers what values can lead to.
@@ -73,7 +87,7 @@ func (a *audit) estate() *estate {
 			if !live {
 				e.others[key] = true
 			} else if _, known := e.live[key]; !known {
-				e.live[key] = owned{what, at, u.env}
+				e.live[key] = owned{what: what, at: at, env: u.env}
 			}
 		}
 		for _, r := range u.refs {
@@ -153,7 +167,7 @@ func (e *estate) address(to route) (owned, bool) {
 		best = live
 	}
 	if best != nil && e.audit.envs[best.unit.env].Production {
-		return owned{"the address " + best.pattern, best.at, best.unit.env}, true
+		return owned{what: "the address " + best.pattern, at: best.at, env: best.unit.env}, true
 	}
 	labels := strings.Split(to.host, ".")
 	workersDev := strings.HasSuffix(to.host, ".workers.dev")
@@ -163,7 +177,7 @@ func (e *estate) address(to route) (owned, bool) {
 	if best == nil && (workersDev || e.domains[domainOf(to.host)]) {
 		for _, l := range labels[:max(0, len(labels)-2)] {
 			if _, production := wordOf(l); production {
-				return owned{what: to.host + ", which is production by its name"}, true
+				return owned{what: to.host + ", which is production by its name", said: "an address that is production's by its name"}, true
 			}
 		}
 	}

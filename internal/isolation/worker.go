@@ -18,7 +18,9 @@ func (a *audit) workers() {
 		}
 		for _, r := range u.refs {
 			if r.kind == kindWorker && r.name != "" {
-				a.call(use{u, r})
+				if f, found := a.callee(use{u, r}); found {
+					a.report(f, r.binding)
+				}
 			}
 		}
 	}
@@ -52,11 +54,11 @@ func (a *audit) sameName(u, o *unit) {
 		Message: fmt.Sprintf("deploying %s replaces Worker %s of %s", title(u.env), u.worker, title(o.env)), Related: []Related{{o.workerAt, title(o.env) + " deploys it from here"}}}, "name")
 }
 
-// call looks at one reference to a Worker, which belongs to the environment that
+// callee looks at one reference to a Worker, which belongs to the environment that
 // deploys it. Where none does, it is production's if production uses it.
-func (a *audit) call(u use) {
+func (a *audit) callee(u use) (f Finding, found bool) {
 	env := u.unit.env
-	f := Finding{Rule: ForeignWorker, At: u.at, Environment: env, Worker: u.worker, Kind: kindWorker, Resource: u.name,
+	f = Finding{Rule: ForeignWorker, At: u.at, Environment: env, Worker: u.worker, Kind: kindWorker, Resource: u.name,
 		Message: fmt.Sprintf("%s of %s leads to Worker %s, which ", fieldOf(u.binding), title(env), u.name)}
 	var owner *unit
 	for i := range a.units {
@@ -64,7 +66,7 @@ func (a *audit) call(u use) {
 		switch {
 		case !o.deploys(u.reference):
 		case !a.apart(env, o.env):
-			return
+			return f, false
 		case owner == nil:
 			owner = o
 		}
@@ -79,9 +81,9 @@ func (a *audit) call(u use) {
 		f.Message += title(o.unit.env) + " uses, too"
 		f.Related = []Related{{o.at, title(o.unit.env) + " uses it here"}}
 	default:
-		return
+		return f, false
 	}
-	a.report(f, u.binding)
+	return f, true
 }
 
 // productionUse finds a reference of production to the same Worker; nil if there

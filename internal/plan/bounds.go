@@ -36,6 +36,7 @@ func (b *builder) bounds(n *node, env *firedrill.Environment) {
 func (b *builder) limits(n *node) firedrill.Limits {
 	var l firedrill.Limits
 	b.into(n, &l, "limits")
+	b.warnLimits(n)
 	for _, p := range n.pairs {
 		if x, is := p.value.value.(int64); is && x < 1 {
 			b.fail(p.value.pos, p.key+" must be at least 1", "leave it out where nothing is capped")

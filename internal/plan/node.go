@@ -187,10 +187,11 @@ func (b *builder) pair(out *node, v *ast.MappingValueNode) {
 
 // builder gathers what is wrong while it reads a file.
 type builder struct {
-	file    string
-	catalog firedrill.Catalog
-	library Library
-	errs    []error
+	file     string
+	catalog  firedrill.Catalog
+	library  Library
+	errs     []error
+	warnings []firedrill.Warning
 }
 
 // fail notes an error at a place; remedy is what to do, or "".

@@ -67,6 +67,7 @@ func Parse(file string, data []byte, cat firedrill.Catalog, lib Library) (*fired
 	if err := b.err(); err != nil {
 		return nil, err
 	}
+	p.Warnings = b.warnings
 	return p, nil
 }
 
@@ -100,7 +101,7 @@ func (b *builder) environment(e pair) firedrill.Environment {
 	for _, pr := range providers {
 		known = append(known, pr.Name)
 	}
-	env := firedrill.Environment{Name: e.key, Resources: map[string]firedrill.Resource{}}
+	env := firedrill.Environment{Name: e.key, Resources: map[string]firedrill.Resource{}, Source: e.pos}
 	n := b.fields(e.value, "environment "+e.key, known...)
 	if n == nil {
 		return env
@@ -168,6 +169,7 @@ func (b *builder) resources(n *node, env *firedrill.Environment) {
 		env.Resources[r.key] = firedrill.Resource{Key: r.key, Kind: kindName, Attrs: attrs, Sources: sources}
 		b.unique(r, kindName, attrs, seen)
 		b.checkExports(r, n)
+		b.warnProbes(r.key, r.value.get("probes"))
 		if spec.Provider != env.Provider && env.Class != firedrill.ClassProduction {
 			b.fail(r.pos, fmt.Sprintf("resource %s is of %s, and the environment has no section %q", r.key, spec.Provider, spec.Provider), "")
 		}

@@ -136,15 +136,6 @@ func (d *draft) failed(err error) error {
 	return &firedrill.Error{Op: "write artefact", Kind: firedrill.KindStorage, Target: d.path, Remedy: "make room on the disk, and the folder writable", Err: err}
 }
 
-// load reads an artefact of an earlier step.
-func load(call firedrill.Call, name string) ([]byte, error) {
-	path, err := artefact(call, name)
-	if err != nil {
-		return nil, err
-	}
-	return readArtefact(path)
-}
-
 // loadPrivate reads an artefact that is there until the run is over.
 func loadPrivate(call firedrill.Call, name string) ([]byte, error) {
 	if _, err := artefact(call, name); err != nil {

@@ -18,7 +18,7 @@ type damageOut struct {
 	Updated int64  `json:"updated" doc:"rows that were changed, as the database counts"`
 	Deleted int64  `json:"deleted" doc:"rows that were deleted, as the database counts"`
 	Schema  int64  `json:"schema" doc:"schema changes"`
-	File    string `json:"file" doc:"file in the run's folder that lists what must be seen, for d1.compare"`
+	File    string `json:"file" doc:"file that lists until the run is over what must be seen, for d1.compare"`
 }
 
 func (p *pack) d1Damage() firedrill.Action {
@@ -27,7 +27,7 @@ func (p *pack) d1Damage() firedrill.Action {
 		Doc: "The disaster: change and delete the chosen rows of real tables and change the schema, in one atomic batch. Never repeated; an answer that is lost leaves the outcome unknown. What triggers and cascades add shows in the comparison that follows."},
 		func(ctx context.Context, call firedrill.Call, in damageIn) (action.Result[damageOut], error) {
 			var res action.Result[damageOut]
-			data, err := load(call, in.Plan)
+			data, err := loadPrivate(call, in.Plan)
 			if err != nil {
 				return res, err
 			}

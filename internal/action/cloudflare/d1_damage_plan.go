@@ -27,7 +27,7 @@ type planDamageOut struct {
 	Deletes int64    `json:"deletes" doc:"rows to delete"`
 	Schema  string   `json:"schema" doc:"the schema change"`
 	Tables  []string `json:"tables" doc:"tables that will be damaged"`
-	File    string   `json:"file" doc:"file in the run's folder that holds the statements, for d1.damage and d1.compare"`
+	File    string   `json:"file" doc:"file that holds the statements until the run is over, for d1.damage and d1.compare"`
 }
 
 // damagePlan is what is going to be done and what must then be seen.
@@ -72,7 +72,8 @@ func (p *pack) d1PlanDamage() firedrill.Action {
 			}
 			res.Out = planDamageOut{Updates: pl.updates, Deletes: pl.deletes, Schema: pl.schemaChange, Tables: pl.tables, File: call.Step + ".damage.json"}
 			res.Summary = fmt.Sprintf("%s to change, %s to delete; %s", grouped(pl.updates), grouped(pl.deletes), pl.schemaChange)
-			return res, save(call, res.Out.File, data)
+			// The keys and the statements may hold what the plan hides.
+			return res, savePrivate(call, res.Out.File, data)
 		})
 }
 

@@ -391,7 +391,7 @@ func TestDamageIsDoneOnceOrNotAtAll(t *testing.T) {
 	}
 	b.fails(firedrill.KindGuard, "d1.damage", db(other, "plan", plan))
 	b.fails(firedrill.KindUsage, "d1.damage", db(id, "plan", "../../etc/passwd"))
-	b.fails(firedrill.KindCorrupt, "d1.damage", db(id, "plan", text(t, print, "file")))
+	b.fails(firedrill.KindCorrupt, "d1.damage", db(id, "plan", text(t, b.do("other", "d1.plan-canaries", db(id)), "file")))
 	var sent atomic.Int32
 	p.bending(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/raw") {

@@ -129,7 +129,7 @@ func (c *comparison) absent(done damageFile, todo map[place]string, found *diffe
 }
 
 func loadDamage(call firedrill.Call, file string) (damageFile, error) {
-	data, err := load(call, file)
+	data, err := loadPrivate(call, file)
 	if err != nil {
 		return damageFile{}, err
 	}

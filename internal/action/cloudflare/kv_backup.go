@@ -188,7 +188,7 @@ func (p *pack) kvCompare() firedrill.Action {
 			done := map[string]bool{}
 			if in.Damage != "" {
 				var d kvDone
-				data, err := load(call, in.Damage)
+				data, err := loadPrivate(call, in.Damage)
 				if err != nil {
 					return res, err
 				}

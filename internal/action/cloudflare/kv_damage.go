@@ -19,7 +19,7 @@ type kvDamageIn struct {
 }
 
 type kvDamageOut struct {
-	File        string `json:"file" doc:"what was done, for kv.compare"`
+	File        string `json:"file" doc:"file that lists until the run is over what was done, for kv.compare"`
 	Deleted     int64  `json:"deleted" doc:"keys deleted"`
 	Overwritten int64  `json:"overwritten" doc:"keys overwritten: values, metadata, expirations"`
 	Strangers   int64  `json:"strangers" doc:"keys added that the backup does not hold"`
@@ -68,8 +68,9 @@ func (p *pack) kvDamage() firedrill.Action {
 			if err != nil {
 				return res, err
 			}
-			// Written before anything is damaged: it says where to look.
-			if err := save(call, file, data); err != nil {
+			// Written before anything is damaged: it says where to look. The keys may be
+			// among those that the plan hides.
+			if err := savePrivate(call, file, data); err != nil {
 				return res, err
 			}
 			ns, err := p.namespace(ctx, name, call, in.Namespace)

@@ -11,8 +11,11 @@ import (
 
 // Standing is how a client's token and account stand with the API.
 type Standing struct {
-	Status  string    // of the token, as the platform says: "active"
-	Expires time.Time // zero: it does not, or the platform does not say
+	ID string // of the token; it says nothing about its value
+	// OfAccount is set for a token that belongs to the account, not to a user.
+	OfAccount bool
+	Status    string    // of the token, as the platform says: "active"
+	Expires   time.Time // zero: it does not, or the platform does not say
 	// At is the API's own clock; zero where the answer does not tell it.
 	At time.Time
 	// Left is how many requests are left until Reset has passed; told only if Quota.
@@ -32,11 +35,12 @@ func (c *Client) Standing(ctx context.Context, op string, tell func(string)) (St
 			return Standing{}, err
 		}
 		var out struct {
+			ID      string    `json:"id"`
 			Status  string    `json:"status"`
 			Expires time.Time `json:"expires_on"`
 		}
 		err = resp.Decode(req, &out)
-		s := Standing{Status: out.Status, Expires: out.Expires}
+		s := Standing{ID: out.ID, Status: out.Status, Expires: out.Expires}
 		if at, derr := http.ParseTime(resp.Header.Get("Date")); derr == nil {
 			s.At = at
 		}
@@ -47,6 +51,7 @@ func (c *Client) Standing(ctx context.Context, op string, tell func(string)) (St
 	// A token of the account is refused there, and known here.
 	if err != nil && slices.Contains([]firedrill.Kind{firedrill.KindDenied, firedrill.KindInvalid}, firedrill.KindOf(err)) {
 		if own, err2 := ask(c.AccountPath("tokens", "verify")); err2 == nil {
+			own.OfAccount = true
 			return own, nil
 		}
 	}

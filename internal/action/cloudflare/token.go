@@ -1,12 +1,8 @@
 package cloudflare
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/action"
@@ -38,36 +34,31 @@ func (p *pack) verifyToken() firedrill.Action {
 			}
 			res.Out = verifyOut{s.Status, c.API()}
 			res.Summary = "token is active"
-			if note := c.reach(ctx, name, notify(call)); note != "" && call.Environment.Class != firedrill.ClassSandbox {
+			if note := c.reachNote(ctx, name, s, call); note != "" {
 				res.Notes = append(res.Notes, note)
+			}
+			if left := s.Expires.Sub(call.Now().Wall); !s.Expires.IsZero() && left < expiresSoon {
+				res.Notes = append(res.Notes, "the token expires on "+s.Expires.UTC().Format(time.DateOnly)+": renew it before a drill finds it expired")
 			}
 			return res, nil
 		})
 }
 
-// reach says what the token can reach besides the environment, as far as the API
-// tells: permissions on databases, namespaces and Workers are for whole accounts.
-// "" where nothing is protected that it could reach.
-func (c *Client) reach(ctx context.Context, op string, tell func(string)) string {
-	if c.cfg.Guard == nil || len(c.cfg.Guard.kinds()) == 0 {
+// expiresSoon is how long before its end a token is told to expire.
+const expiresSoon = 14 * 24 * time.Hour
+
+// wholeAccount is why guards are not enough.
+const wholeAccount = "permissions on databases, namespaces and Workers are for a whole account, so what is protected there is kept by firedrill's guards alone: a separate account for what is drilled is safer"
+
+// reachNote says what the token can reach besides the environment, as far as the API
+// tells. "" in a sandbox, and where nothing is protected that it could reach.
+func (c *Client) reachNote(ctx context.Context, op string, s Standing, call firedrill.Call) string {
+	if c.cfg.Guard == nil || len(c.cfg.Guard.kinds()) == 0 || call.Environment.Class == firedrill.ClassSandbox {
 		return ""
 	}
-	const rest = "permissions on databases, namespaces and Workers are for a whole account, so what is protected there is kept by firedrill's guards alone: a separate account for what is drilled is safer"
-	req := Request{Op: op, Target: "API token", Method: http.MethodGet, Path: "/accounts", Query: url.Values{"per_page": {"50"}}, Notify: tell}
-	var accounts []struct{ ID, Name string }
-	resp, err := c.Do(ctx, req)
-	if err == nil {
-		err = resp.Decode(req, &accounts)
+	r, err := c.Reach(ctx, op, s, notify(call))
+	if err != nil { // it is told, and keeps nobody from drilling
+		return "the API did not say what the token can reach; " + wholeAccount
 	}
-	if err != nil || len(accounts) == 0 {
-		return "the API does not tell what the token can reach; " + rest
-	}
-	names := make([]string, len(accounts))
-	for i, a := range accounts {
-		names[i] = oneLine(cmp.Or(a.Name, a.ID))
-	}
-	if int64(len(accounts)) < resp.Info.TotalCount {
-		names = append(names, "and more")
-	}
-	return fmt.Sprintf("the token reaches %s (%s); %s", count(len(accounts), "account"), strings.Join(names, ", "), rest)
+	return r.Text() + "; " + wholeAccount
 }

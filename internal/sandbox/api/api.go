@@ -138,6 +138,8 @@ func routes() []route {
 	return slices.Concat(kvRoutes(), r2Routes(), []route{
 		{"GET", "user/tokens/verify", (*Server).verifyToken},
 		{"GET", "accounts/*/tokens/verify", (*Server).verifyToken},
+		{"GET", "user/tokens/*", (*Server).getToken},
+		{"GET", "accounts/*/tokens/*", (*Server).getToken},
 		{"GET", "user", (*Server).user},
 		{"GET", "accounts", (*Server).accounts},
 		{"GET", "accounts/*", (*Server).account},

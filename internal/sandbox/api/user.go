@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 )
 
 // tokenID names the token without telling it.
@@ -14,6 +15,29 @@ func (s *Server) tokenID() string {
 func (s *Server) verifyToken(request) (answer, error) {
 	return answer{result: map[string]any{"id": s.tokenID(), "status": "active"}}, nil
 }
+
+// permissions are what the platform calls the permissions for what the sandbox has,
+// with its ids.
+func permissions() []any {
+	list := []any{}
+	for _, p := range [][2]string{{"c1fde68c7bcc44588cbb6ddbc16d6480", "Account Settings Read"}, {"09b2857d1c31407795e75e3fed8617a1", "D1 Write"},
+		{"f7f0eda5697f475c90846e879bab8666", "Workers KV Storage Write"}, {"bf7481a1826f439697cb59a20b22293e", "Workers R2 Storage Write"}, {"e086da7e2179491d91ee5f35b3ca210a", "Workers Scripts Write"}} {
+		list = append(list, map[string]any{"id": p[0], "name": p[1]})
+	}
+	return list
+}
+
+// getToken shows the one token that there is to itself, never its value.
+func (s *Server) getToken(q request) (answer, error) {
+	if id := q.path[len(q.path)-1]; id != s.tokenID() {
+		return answer{}, &Error{http.StatusNotFound, codeNoToken, "The sandbox has no such token; it has one"}
+	}
+	policy := map[string]any{"id": s.tokenID(), "effect": "allow", "permission_groups": permissions(), "resources": map[string]any{"com.cloudflare.api.account." + s.cfg.Account: "*"}}
+	return answer{result: map[string]any{"id": s.tokenID(), "name": "firedrill sandbox", "status": "active", "policies": []any{policy}}}, nil
+}
+
+// codeNoToken is the sandbox's choice; the platform's is not known.
+const codeNoToken = 1001
 
 func (s *Server) user(request) (answer, error) {
 	return answer{result: map[string]any{"id": s.tokenID(), "email": "sandbox@firedrill.invalid"}}, nil
