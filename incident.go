@@ -17,4 +17,7 @@ type Incident struct {
 	// Undoes is the run whose recovery this one takes back: it returns to the
 	// state that run found. "" where a disaster is recovered from.
 	Undoes string `json:"undoes,omitempty"`
+	// WritersGoOn says in words why the environment's writers are not stopped while it
+	// is recovered; "" where they are, or where the recovery touches no data.
+	WritersGoOn string `json:"writers_go_on,omitempty"`
 }

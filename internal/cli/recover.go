@@ -21,6 +21,7 @@ import (
 // recoverOptions are the flags of `recover`.
 type recoverOptions struct {
 	to, undo, began string
+	noQuiesce       bool
 }
 
 func (a *app) recoverCommand() *cobra.Command {
@@ -35,6 +36,9 @@ production included, where a person at a terminal types the environment's name.
 POINT is a time (14:05, 2026-01-02 14:05, "20 minutes ago", RFC 3339), a bookmark
 of a database, the id of a version, the folder of a backup, or latest-good: the
 newest point at which an earlier run found all as it should be.
+
+Where the plan says how writers are stopped (quiesce), they are stopped before
+the state is recorded and restarted when the data was compared.
 
 The state that was replaced can be brought back: --undo RUN.`,
 		Example: `  firedrill recover d1-pitr --env production --to "20 minutes ago" --incident-started 14:02
@@ -59,6 +63,7 @@ The state that was replaced can be brought back: --undo RUN.`,
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "`point` to return to")
 	f.StringVar(&o.undo, "undo", "", "bring back what the recovery `RUN` replaced")
+	f.BoolVar(&o.noQuiesce, "no-quiesce", false, "do not stop the writers, although the plan says how: the application is down")
 	f.StringVar(&o.began, "incident-started", "", "`time` when the incident began; the recovery is timed from it")
 	return c
 }
@@ -107,6 +112,12 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 			return &firedrill.Error{Op: "recover", Kind: firedrill.KindStorage, Target: folder, Err: err}
 		}
 	}
+	if o.noQuiesce {
+		if !book.Takes("quiesce") {
+			return usage(book.Name+" stops no writers: it touches no data", "leave --no-quiesce out")
+		}
+		to.inputs["quiesce"] = false
+	}
 	prog, err := plan.Recovery(p, name, a.global.env, to.inputs, firedrill.Incident{Began: began, Point: to.words}, c.registry, playbook.Recoveries{})
 	if err != nil {
 		return err
@@ -152,6 +163,9 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 	env := then.Environment.Name
 	if a.global.env != "" && a.global.env != env {
 		return usage("run "+o.undo+" was on environment "+env+", not on "+a.global.env, "leave --env out")
+	}
+	if o.noQuiesce {
+		back.inputs["quiesce"] = false
 	}
 	prog, err := plan.Recovery(p, then.Drill, env, back.inputs, firedrill.Incident{Began: began, Point: back.words, Undoes: o.undo}, c.registry, playbook.Recoveries{})
 	if err != nil {
@@ -274,6 +288,7 @@ func (a *app) showRecovery(p firedrill.Program) {
 		page.Line(term.Plain, "  clock", "runs since "+timeWords(*in.Began, a.Now()))
 	}
 	page.Line(term.Warn, "  overwrites", in.Overwrites)
+	a.showWriters(p)
 	for _, s := range p.Steps {
 		if s.Title != "" && (s.Phase == firedrill.Recover || s.Phase == firedrill.Verify || s.ID == foundStep) {
 			page.Line(term.Plain, "  "+string(s.Phase), s.Title+"  ["+s.Uses+"]")
@@ -281,6 +296,17 @@ func (a *app) showRecovery(p firedrill.Program) {
 	}
 	page.Line(term.Plain, "  undo", "afterwards: firedrill recover --undo RUN")
 	page.Blank()
+}
+
+// showWriters says what becomes of those who write meanwhile.
+func (a *app) showWriters(p firedrill.Program) {
+	why := p.Incident.WritersGoOn
+	switch _, data := p.Inputs["quiesce"]; {
+	case why != "":
+		a.err.Line(term.Warn, "  writers", "go on: "+why)
+	case data:
+		a.err.Line(term.Plain, "  writers", "are stopped before, and restarted when the data was compared, whatever happens")
+	}
 }
 
 // recoveryText says in one line how a recovery ended.

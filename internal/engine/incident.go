@@ -38,6 +38,9 @@ func concludeIncident(s *state) firedrill.Finished {
 		end.Reasons = append(end.Reasons, "nothing was changed: the environment is as the incident left it")
 	}
 	end.Reasons = append(end.Reasons, s.uncompared()...)
+	if why := s.program.Incident.WritersGoOn; why != "" {
+		end.Reasons = append(end.Reasons, "writers were not stopped: "+why)
+	}
 	return end
 }
 
