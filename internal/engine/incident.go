@@ -14,10 +14,13 @@ import (
 // it. A target that was missed is told, too: it does not undo a recovery.
 func concludeIncident(s *state) firedrill.Finished {
 	f := &findings{}
-	if s.turned != nil {
+	switch {
+	case s.turned != nil:
 		f.add(s.turned.Cause, s.turned.Detail)
 		s.checkOthers(f)
-	} else {
+	case s.program.Incident.Lists:
+		f.add(firedrill.ReasonListed, "it was listed what could be recovered, and nothing was to be recovered yet")
+	default:
 		s.checkRecovery(f)
 	}
 	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
@@ -34,8 +37,8 @@ func concludeIncident(s *state) firedrill.Finished {
 		s.checkTargets(late)
 		late.drop(firedrill.ReasonNotMeasured) // there was no sentinel that could have measured it
 		end.Verdict, end.ReasonCode, end.Reasons = firedrill.Recovered, late.code(), append(s.shown(), late.texts...)
-	} else if !slices.ContainsFunc(s.order, (*step).mutated) {
-		end.Reasons = append(end.Reasons, "nothing was changed: the environment is as the incident left it")
+	} else if end.Environment == firedrill.Restored {
+		end.Reasons = append(end.Reasons, s.asFound())
 	}
 	end.Reasons = append(end.Reasons, s.uncompared()...)
 	if why := s.program.Incident.WritersGoOn; why != "" {
@@ -56,11 +59,20 @@ func (s *state) checkRecovery(f *findings) {
 	s.checkLooks(f)
 }
 
-// unproven are the recoveries that were begun and are not borne out.
+// asFound says why an environment is as the incident left it, although a recovery was
+// begun.
+func (s *state) asFound() string {
+	if slices.ContainsFunc(s.order, (*step).mutated) {
+		return "what was changed was put back: the environment is as the incident left it"
+	}
+	return "nothing was changed: the environment is as the incident left it"
+}
+
+// unproven are the recoveries that were begun, stand, and are not borne out.
 func (s *state) unproven() []firedrill.Left {
 	var left []firedrill.Left
 	for _, st := range s.order {
-		if st.def.Phase == firedrill.Recover && st.mutated() {
+		if st.def.Phase == firedrill.Recover && st.mutated() && st.undo.state != ok {
 			l := st.left("was begun, and it is not known that it recovered anything")
 			l.Repair = "firedrill recover --undo " + s.run // to what it found
 			left = append(left, l)
