@@ -24,6 +24,11 @@ func concludeIncident(s *state) firedrill.Finished {
 		s.checkRecovery(f)
 	}
 	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
+	for i, l := range end.Left {
+		if st := s.steps[l.Step]; st.def.Look && l.Repair == "" {
+			end.Left[i] = s.toFound(l)
+		}
+	}
 	if len(f.codes) > 0 {
 		end.Left = append(end.Left, s.unproven()...)
 	}
@@ -71,14 +76,27 @@ func (s *state) asFound() string {
 // unproven are the recoveries that were begun, stand, and are not borne out.
 func (s *state) unproven() []firedrill.Left {
 	var left []firedrill.Left
+	looked := slices.ContainsFunc(s.order, func(st *step) bool { return st.look.state == ok || st.look.state == wrong })
 	for _, st := range s.order {
-		if st.def.Phase == firedrill.Recover && st.mutated() && st.undo.state != ok {
-			l := st.left("was begun, and it is not known that it recovered anything")
-			l.Repair = "firedrill recover --undo " + s.run // to what it found
-			left = append(left, l)
+		what := ""
+		switch {
+		case !st.mutated():
+		case st.def.Phase == firedrill.Recover && st.undo.state != ok:
+			what = "was begun, and it is not known that it recovered anything"
+		case st.undo.state == ok && !st.undoneLast() && !looked:
+			what = "was put back, and nothing looked whether all is as it was found"
+		}
+		if what != "" {
+			left = append(left, s.toFound(st.left(what)))
 		}
 	}
 	return left
+}
+
+// toFound gives what is left the command that leads back to what the run found.
+func (s *state) toFound(l firedrill.Left) firedrill.Left {
+	l.Repair = "firedrill recover --undo " + s.run
+	return l
 }
 
 // uncompared says what there was nothing to compare with, and what was compared

@@ -69,7 +69,9 @@ func (s *salvagingBench) apply(file string) (applied, check firedrill.Outcome, e
 	s.do("choose", "d1.salvage-choose", s.with(file))
 	bookmark := text(s.t, s.do("mark", "d1.bookmark", db(s.id)), "bookmark")
 	in := db(s.id, "chosen", "choose.chosen", "against", s.against)
-	check = firedrill.Outcome{}
+	if before := s.do("before", "d1.salvage-check", in); ok(before) {
+		s.t.Errorf("nothing is applied, and it is as chosen: %+v", before)
+	}
 	do := maps.Clone(in)
 	do["bookmark"] = bookmark
 	if applied, err = s.try("apply", "d1.salvage-apply", do); err != nil {
@@ -182,9 +184,10 @@ func TestMoreThanOneBatch(t *testing.T) {
 	p := newPlatform(t)
 	id := p.create("shop", `CREATE TABLE pages (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, big BLOB)`,
 		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 600) INSERT INTO pages SELECT i, hex(randomblob(900)), CASE WHEN i % 300 = 0 THEN randomblob(300000) END FROM n`)
+	p.exec(id, `UPDATE sqlite_sequence SET seq = 700`)
 	b := newBench(t, p.url)
 	good := b.do("good", "d1.fingerprint", db(id))
-	p.exec(id, `DELETE FROM pages WHERE id > 200`)
+	p.exec(id, `DELETE FROM pages WHERE id > 200`) // 700 were given out by then
 	p.exec(id, `UPDATE pages SET body = 'BAD', big = NULL`)
 	p.exec(id, `DELETE FROM sqlite_sequence`)
 	s := b.salvage(id, text(t, good, "bookmark"))
@@ -195,7 +198,7 @@ func TestMoreThanOneBatch(t *testing.T) {
 	if same := b.do("compare", "d1.compare", db(id, "against", text(t, good, "file"), "residue", true)); !ok(same) {
 		t.Errorf("%+v", same)
 	}
-	if got := b.do("seq", "d1.query", firedrill.Values{"database": id, "sql": "SELECT seq FROM sqlite_sequence"}).Outputs["rows"]; !strings.Contains(fmt.Sprint(got), "600") {
+	if got := b.do("seq", "d1.query", firedrill.Values{"database": id, "sql": "SELECT seq FROM sqlite_sequence"}).Outputs["rows"]; !strings.Contains(fmt.Sprint(got), "700") {
 		t.Errorf("numbers go on after %v", got)
 	}
 }
@@ -273,6 +276,24 @@ func TestChoicesThatDoNotFitAreRefused(t *testing.T) {
 				t.Errorf("something was applied: %+v", same.Outputs["differences"])
 			}
 		})
+	}
+}
+
+// TestAParentChangesBackUnderItsChildren, which a foreign key would take along if it
+// were deleted and made again.
+func TestAParentChangesBackUnderItsChildren(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	id := p.create("shop", relatives...)
+	b := newBench(t, p.url)
+	good := b.do("good", "d1.fingerprint", db(id))
+	p.exec(id, `UPDATE parents SET name = 'BAD ' || id`)
+	s := b.salvage(id, text(t, good, "bookmark"))
+	if _, check, err := s.apply(s.list("")); err != nil || !ok(check) {
+		t.Fatalf("%v %+v", err, check)
+	}
+	if same := b.do("compare", "d1.compare", db(id, "against", text(t, good, "file"))); !ok(same) {
+		t.Errorf("%+v", same)
 	}
 }
 
