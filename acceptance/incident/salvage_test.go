@@ -263,3 +263,59 @@ func TestAKilledSalvageEndsAsFoundOrAsChosen(t *testing.T) {
 		t.Error("no run was ever interrupted")
 	}
 }
+
+// TestSalvageIsRefusedWhereItCannotBe sends nothing that changes anything.
+func TestSalvageIsRefusedWhereItCannotBe(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	to := p.bookmark()
+	p.cloud.Query(p.db, "DELETE FROM rows WHERE id < 10")
+	before := p.bookmark()
+	file := filepath.Join(p.dir, "rows.jsonl")
+	other := filepath.Join(p.dir, "other.jsonl")
+	p.write(other, `{"firedrill":"salvage","version":1,"run":"r","drill":"kv","environment":"e","database":"id","name":"shop","then":"b","now":"b"}`)
+	for _, c := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"recover d1-pitr --to " + to + " --keep rows", firedrill.ExitUsage, "--keep is for --salvage"},
+		{"recover d1-pitr --to " + to + " --salvage", firedrill.ExitUsage, "write it into a file: --plan-out"},
+		{"recover d1-pitr --salvage --plan-out " + file, firedrill.ExitUsage, "not said what to return to"},
+		{"recover d1-pitr --to " + to + " --salvage --plan-out " + file, firedrill.ExitGuard, "does not say how its writers are stopped"},
+		{"recover d1-pitr --to " + to + " --salvage --choices " + file, firedrill.ExitUsage, "--to has nothing to add"},
+		{"recover d1-pitr --salvage --keep rows --choices " + file, firedrill.ExitUsage, "--keep has nothing to add"},
+		{"recover d1-pitr --salvage --choices " + file, firedrill.ExitUsage, "the choices cannot be read"},
+		{"recover d1-pitr --salvage --choices " + other, firedrill.ExitUsage, "are for drill kv"},
+		{"recover --undo X --salvage", firedrill.ExitUsage, "salvages nothing"},
+		{"recover kv --to x --salvage --plan-out " + file, firedrill.ExitUsage, "no database whose rows"},
+		{"recover worker-rollback --to latest-good --no-quiesce", firedrill.KindNotFound.Exit(), "no run in the journal"},
+		{"recover nope --to " + to + " --salvage --plan-out " + file, firedrill.ExitUsage, `no drill "nope"`},
+	} {
+		status, out, told := p.run(strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(strings.Join(strings.Fields(told), " "), c.want) {
+			t.Errorf("%s: status %d, want %d and %q\n%s%s", c.args, status, c.status, c.want, out, told)
+		}
+	}
+	if now := p.bookmark(); now != before {
+		t.Errorf("something was changed: from %s to %s", before, now)
+	}
+	p.list(to)
+	var history struct{ Runs []struct{ Run string } }
+	_, out, _ := p.run("history", "--json")
+	if err := json.Unmarshal([]byte(out), &history); err != nil || len(history.Runs) == 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if status, _, told := p.run("recover", "--undo", history.Runs[0].Run); status != firedrill.ExitUsage || !strings.Contains(told, "only listed what differs") {
+		t.Errorf("status %d: %s", status, told)
+	}
+	// A second look after somebody has written a row that was listed.
+	p.cloud.Query(p.db, "INSERT INTO rows VALUES (3, 'back by hand', 1)")
+	r, status, _ := p.result("recover", "d1-pitr", "--salvage", "--no-quiesce", "--choices", file)
+	if status == firedrill.ExitOK || r.Verdict != firedrill.NotRecovered || r.State != firedrill.Restored || !strings.Contains(strings.Join(r.Reasons, " "), "not as it was listed") {
+		t.Errorf("status %d: %+v", status, r)
+	}
+	if rows := p.cloud.Query(p.db, "SELECT name FROM rows WHERE id < 10"); len(rows) != 1 {
+		t.Errorf("%v", rows)
+	}
+}

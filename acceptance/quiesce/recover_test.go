@@ -81,3 +81,29 @@ func TestARecoveryThatIsKilledAmongWriters(t *testing.T) {
 	}
 	s.goesOn()
 }
+
+// TestASalvageAmongWriters brings the catalogue back, and of the orders that were taken
+// meanwhile not one is lost.
+func TestASalvageAmongWriters(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, false, "/maintenance/on")
+	s.write(4, 5*time.Millisecond)
+	s.goesOn()
+	point := s.bookmark()
+	s.goesOn()
+	s.disaster()
+	s.goesOn()
+	file := s.file("rows.jsonl", "")
+	status, r, told := s.firedrill("recover", "d1", "--to", point, "--salvage", "--plan-out", file)
+	if status != firedrill.ExitOK || r.ReasonCode != firedrill.ReasonListed || s.shown() != 1 || s.refused.Load() == 0 {
+		t.Fatalf("exit status %d: %+v\n%s", status, r, told)
+	}
+	s.goesOn()
+	status, r, told = s.firedrill("recover", "d1", "--salvage", "--choices", file)
+	if status != firedrill.ExitOK || r.Verdict != firedrill.Recovered || s.shown() != 4 {
+		t.Errorf("exit status %d: %+v\n%s", status, r, told)
+	}
+	s.goesOn()
+	s.noneLost()
+	t.Logf("%d orders taken, %d refused", s.count(), s.refused.Load())
+}
