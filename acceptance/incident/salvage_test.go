@@ -72,7 +72,7 @@ func (p *place) goodWrites(r *rand.Rand) {
 		fmt.Sprintf("DELETE FROM tenants WHERE id = %d", id()),
 		fmt.Sprintf("INSERT INTO tenants (name, plan) VALUES ('new %d', 1.5), ('newer', NULL)", r.IntN(1000)),
 		fmt.Sprintf("INSERT INTO projects (id, tenant, title) SELECT 5000 + id, id, 'of the new' FROM tenants WHERE id = %d OR name = 'newer'", id()),
-		"INSERT INTO files VALUES ('g1', x'01', 1)",
+		"INSERT INTO files VALUES ('g1', x'01', NULL)",
 	} {
 		p.cloud.Query(p.db, sql)
 	}
