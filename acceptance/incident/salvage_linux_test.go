@@ -28,9 +28,7 @@ func TestAPersonChoosesOnATerminal(t *testing.T) {
 		told        []string
 		status      int
 	}{
-		{"spare\n", bad, []string{"the name was not typed"}, firedrill.ExitGuard},
 		{"live\nno\n", bad, []string{"99 gone, 1 changed, 1 new · 100 rows to be as then", `gone id=1 id: 1; name: "row 1"; n: 7`, `name: "row 150", now "BAD"`, `now new id=500`, "goes back to the point as a whole"}, firedrill.ExitOK},
-		{"live\nyes\nspare\n", bad, []string{"the name was not typed"}, firedrill.ExitGuard},
 		{"live\nyes\nlive\n", good, []string{"writers go on: as it was asked for", "afterwards: firedrill recover --undo RUN"}, firedrill.ExitOK},
 	} {
 		person, program := terminal(t)

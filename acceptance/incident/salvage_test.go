@@ -164,7 +164,7 @@ func TestRowsAreSalvagedAmongGoodWrites(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 3))
-	for i := range rounds(2, 50) {
+	for i := range rounds(1, 50) {
 		p.tenants()
 		to := p.bookmark()
 		p.goodWrites(r)
@@ -215,7 +215,7 @@ func TestAKilledSalvageEndsAsFoundOrAsChosen(t *testing.T) {
 		t.Fatal(err)
 	}
 	resumed := 0
-	for i := 0; resumed < rounds(2, 50) && i < 200; i++ {
+	for i := 0; resumed < rounds(1, 50) && i < 200; i++ {
 		p.tenants()
 		to := p.bookmark()
 		p.goodWrites(r)
@@ -233,7 +233,7 @@ func TestAKilledSalvageEndsAsFoundOrAsChosen(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(r.IntN(1800)) * time.Millisecond)
+		time.Sleep(time.Duration(rounds(300, 0)+r.IntN(rounds(600, 1800))) * time.Millisecond) // in a sample it is to meet the run
 		if err := child.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Fatal(err)
 		}
