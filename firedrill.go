@@ -328,4 +328,5 @@ const (
 	ReasonAborted        ReasonCode = "aborted"
 	ReasonBusy           ReasonCode = "environment-busy"
 	ReasonOperational    ReasonCode = "operational" // nothing was damaged: API down, disk full
+	ReasonListed         ReasonCode = "only-listed" // an incident was looked into, and nothing was to be recovered yet
 )

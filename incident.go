@@ -17,4 +17,10 @@ type Incident struct {
 	// Undoes is the run whose recovery this one takes back: it returns to the
 	// state that run found. "" where a disaster is recovered from.
 	Undoes string `json:"undoes,omitempty"`
+	// Lists says that the run only looks into the incident and lists what could be
+	// recovered: it ends with everything as it found it.
+	Lists bool `json:"lists,omitempty"`
+	// WritersGoOn says in words why the environment's writers are not stopped while it
+	// is recovered; "" where they are, or where the recovery touches no data.
+	WritersGoOn string `json:"writers_go_on,omitempty"`
 }

@@ -38,11 +38,10 @@ func terminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// TestAPersonRecoversProduction types the name of an environment of class production,
-// and once another one. Drills stay refused there.
-func TestAPersonRecoversProduction(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
+// production makes the environment one of class production, called live, and gives the
+// drills another one, called spare.
+func (p *place) production() {
+	p.t.Helper()
 	p.edit(func(plan string) string {
 		plan = strings.Replace(plan, "class: sandbox", "class: production", 1)
 		plan = strings.Replace(plan, "  sandbox:\n", "  live:\n", 1)
@@ -52,6 +51,14 @@ func TestAPersonRecoversProduction(t *testing.T) {
 		other = strings.Replace(other, "/token", "/other", 1)
 		return head + "  spare:" + strings.Replace(other, "{kind: d1, name: elsewhere}", "{kind: d1, name: elsewhere}\n      cache: {kind: kv, name: away}\n      gateway: {kind: worker, name: away}", 1)
 	})
+}
+
+// TestAPersonRecoversProduction types the name of an environment of class production,
+// and once another one. Drills stay refused there.
+func TestAPersonRecoversProduction(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.production()
 	good, to := p.rows(), p.bookmark()
 	p.cloud.Query(p.db, "DELETE FROM rows WHERE id < 100")
 	bad := p.rows()

@@ -156,7 +156,7 @@ func TestAKillAmongWriters(t *testing.T) {
 			s := newStage(t, false, "/maintenance/on")
 			s.write(2, 5*time.Millisecond)
 			s.goesOn()
-			s.kill(at)
+			s.kill(at, "run", "d1")
 			status, r, told := s.firedrill("resume")
 			// While the process was gone nobody observed the outage.
 			want := firedrill.Passed
@@ -182,7 +182,7 @@ func TestAnInterruptAmongWriters(t *testing.T) {
 			s := newStage(t, false, "/maintenance/on")
 			s.write(2, 5*time.Millisecond)
 			s.goesOn()
-			out, err := s.strike(os.Interrupt, at)
+			out, err := s.strike(os.Interrupt, at, "run", "d1")
 			var exit *exec.ExitError
 			var doc firedrill.Document
 			if jerr := json.Unmarshal(out, &doc); jerr != nil || !errors.As(err, &exit) || exit.ExitCode() != firedrill.ExitInterrupted || len(doc.Runs) != 1 {
@@ -197,21 +197,21 @@ func TestAnInterruptAmongWriters(t *testing.T) {
 	}
 }
 
-// kill runs the drill in a process of its own, which dies at a request.
-func (s *stage) kill(at func(*http.Request) bool) {
+// kill runs a command in a process of its own, which dies at a request.
+func (s *stage) kill(at func(*http.Request) bool, command ...string) {
 	s.t.Helper()
-	out, err := s.strike(syscall.SIGKILL, at)
+	out, err := s.strike(syscall.SIGKILL, at, command...)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		s.t.Fatalf("it was not killed: %v\n%s", err, out)
 	}
 }
 
-// strike runs the drill in a process of its own, sends it a signal at a request,
+// strike runs a command in a process of its own, sends it a signal at a request,
 // and gives what it printed.
-func (s *stage) strike(signal os.Signal, at func(*http.Request) bool) ([]byte, error) {
+func (s *stage) strike(signal os.Signal, at func(*http.Request) bool, command ...string) ([]byte, error) {
 	s.t.Helper()
-	args, err := json.Marshal(s.args("run", "d1"))
+	args, err := json.Marshal(s.args(command...))
 	if err != nil {
 		s.t.Fatal(err)
 	}

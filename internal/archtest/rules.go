@@ -41,12 +41,13 @@ func rules() []rule {
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
 		{pkg: "internal/drplan", may: []string{vocabulary, "internal/draft"}, pure: true, why: "what a document says and lacks follows from its text and the facts it is given"},
 		{pkg: "internal/runbook", may: []string{vocabulary}, pure: true, why: "a runbook follows from the plan alone"},
+		{pkg: "internal/salvage", may: []string{}, pure: true, why: "what becomes of a row follows from the choice alone"},
 		{pkg: "internal/observe", may: []string{vocabulary}, why: "observers watch what they are given"},
 
 		{pkg: "internal/action", may: []string{vocabulary}, why: "the registry knows no provider"},
 		{pkg: "internal/action/actiontest", may: []string{vocabulary, "internal/action"}, why: "the conformance suite holds for every action"},
 		{pkg: "internal/action/http/...", may: []string{vocabulary, "internal/action", "internal/observe", "internal/fingerprint", "internal/hold", "internal/action/http/..."}, why: "actions never import each other"},
-		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/hold", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
+		{pkg: "internal/action/cloudflare/...", may: []string{vocabulary, "internal/action", "internal/backup", "internal/observe", "internal/fingerprint", "internal/hold", "internal/salvage", "internal/action/cloudflare/..."}, why: "client and sandbox share no types, so that drift between them shows"},
 		{pkg: "internal/action/quiesce", may: []string{vocabulary, "internal/action"}, why: "what stops writers is the plan's, whatever the provider"},
 		{pkg: "internal/action/cloudflare/versionshim", may: []string{}, pure: true, why: "a shim follows from the modules it wraps"},
 

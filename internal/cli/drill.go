@@ -20,14 +20,16 @@ func (a *app) drillCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	var incident bool
+	var incident, salvage bool
 	show := &cobra.Command{Use: "show NAME", Short: "A drill's steps, in the language of plans", Args: args(1, 1, "one name"),
 		Example: "  firedrill drill show d1-pitr",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return catalog{}.library.Names(), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(_ *cobra.Command, given []string) error { return a.drillShow(given[0], incident) }}
+		RunE: func(_ *cobra.Command, given []string) error { return a.drillShow(given[0], incident, salvage) }}
 	show.Flags().BoolVar(&incident, "incident", false, "the steps that firedrill recover runs in a real incident")
+	show.Flags().BoolVar(&salvage, "salvage", false, "those that firedrill recover --salvage runs")
+	show.MarkFlagsMutuallyExclusive("incident", "salvage")
 	c.AddCommand(
 		&cobra.Command{Use: "list", Short: "All built-in drills", Args: args(0, 0, "no arguments"), RunE: func(*cobra.Command, []string) error { return a.drillList() }},
 		show,
@@ -67,10 +69,13 @@ func (a *app) drillList() error {
 	return nil
 }
 
-func (a *app) drillShow(name string, incident bool) error {
+func (a *app) drillShow(name string, incident, salvage bool) error {
 	library := plan.Library(playbook.Library{})
-	if incident {
+	switch {
+	case incident:
 		library = playbook.Recoveries{}
+	case salvage:
+		library = playbook.Salvages{}
 	}
 	p, data, err := a.builtIn(name, library)
 	if err != nil {

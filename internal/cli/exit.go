@@ -9,6 +9,8 @@ func statusOf(r firedrill.Result) int {
 		return firedrill.ExitDirty
 	case r.Verdict == firedrill.Passed || r.Verdict == firedrill.Recovered:
 		return firedrill.ExitOK
+	case r.ReasonCode == firedrill.ReasonListed:
+		return firedrill.ExitOK // it did what it was told to
 	case r.Verdict == firedrill.Failed:
 		return firedrill.ExitFailed
 	case r.ReasonCode == firedrill.ReasonGuard:

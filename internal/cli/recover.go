@@ -21,12 +21,14 @@ import (
 // recoverOptions are the flags of `recover`.
 type recoverOptions struct {
 	to, undo, began string
+	noQuiesce       bool
+	salvage         salvageOptions
 }
 
 func (a *app) recoverCommand() *cobra.Command {
 	var o recoverOptions
 	c := &cobra.Command{
-		Use: "recover DRILL --to POINT | --undo RUN", Short: "A real incident: bring an environment back to a point",
+		Use: "recover DRILL --to POINT [--salvage] | --undo RUN", Short: "A real incident: bring an environment back to a point",
 		Long: `Recover damages nothing. It runs what is left of a built-in drill in a real
 incident: it records the state that it replaces, returns to the point, looks at
 what came of it, and measures. It works on any environment of the plan,
@@ -36,13 +38,26 @@ POINT is a time (14:05, 2026-01-02 14:05, "20 minutes ago", RFC 3339), a bookmar
 of a database, the id of a version, the folder of a backup, or latest-good: the
 newest point at which an earlier run found all as it should be.
 
+Where the plan says how writers are stopped (quiesce), they are stopped before
+the state is recorded and restarted when the data was compared.
+
+With --salvage only chosen rows of a database return to the point, and all that was
+written since stays. A first call lists the rows that differ and changes nothing
+for good; a second one applies the choices. While the rows are read the database
+goes back to the point as a whole, and returns.
+
 The state that was replaced can be brought back: --undo RUN.`,
 		Example: `  firedrill recover d1-pitr --env production --to "20 minutes ago" --incident-started 14:02
   firedrill recover worker-rollback --env production --to latest-good
+  firedrill recover d1-pitr --to 14:05 --salvage --plan-out rows.jsonl --keep audit_log
+  firedrill recover d1-pitr --salvage --choices rows.jsonl
   firedrill recover --undo 01J8ZQ4T7V9X`,
 		Args:              args(0, 1, "the name of a drill"),
 		ValidArgsFunction: a.completeDrills,
 		RunE: func(c *cobra.Command, names []string) error {
+			if err := o.salvage.fit(c, o); err != nil {
+				return err
+			}
 			switch {
 			case o.undo != "" && (o.to != "" || len(names) > 0):
 				return usage("--undo brings back what a run found, and takes no drill and no point", "firedrill recover --undo RUN")
@@ -50,8 +65,13 @@ The state that was replaced can be brought back: --undo RUN.`,
 				return a.recoverUndo(c.Context(), o)
 			case len(names) == 0:
 				return usage("it is not said what to recover", "firedrill recover DRILL --to POINT")
+			case o.salvage.choices != "":
+				return a.salvage(c.Context(), names[0], o)
 			case o.to == "":
 				return usage("it is not said what to return to", "give --to with a time, a bookmark, a version, a backup, or latest-good")
+			}
+			if o.salvage.on {
+				return a.salvage(c.Context(), names[0], o)
 			}
 			return a.recover(c.Context(), names[0], o)
 		},
@@ -59,6 +79,8 @@ The state that was replaced can be brought back: --undo RUN.`,
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "`point` to return to")
 	f.StringVar(&o.undo, "undo", "", "bring back what the recovery `RUN` replaced")
+	f.BoolVar(&o.noQuiesce, "no-quiesce", false, "do not stop the writers, although the plan says how: the application is down")
+	o.salvage.flags(f)
 	f.StringVar(&o.began, "incident-started", "", "`time` when the incident began; the recovery is timed from it")
 	return c
 }
@@ -88,17 +110,7 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 	if err != nil {
 		return err
 	}
-	var to point
-	if o.to == latestGood {
-		// The environment, and that it may be touched, is settled before anything is looked up.
-		probe, perr := plan.Recovery(p, name, a.global.env, anyPoint(book), firedrill.Incident{}, c.registry, playbook.Recoveries{})
-		if perr != nil {
-			return perr
-		}
-		to, err = s.good(ctx, *probe, a.Now())
-	} else {
-		to, err = parsePoint(o.to, book, a.Now())
-	}
+	to, err := a.pointTo(ctx, s, p, c, name, o.to, book, playbook.Recoveries{})
 	if err != nil {
 		return err
 	}
@@ -107,11 +119,30 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 			return &firedrill.Error{Op: "recover", Kind: firedrill.KindStorage, Target: folder, Err: err}
 		}
 	}
+	if o.noQuiesce {
+		if !book.Takes("quiesce") {
+			return usage(book.Name+" stops no writers: it touches no data", "leave --no-quiesce out")
+		}
+		to.inputs["quiesce"] = false
+	}
 	prog, err := plan.Recovery(p, name, a.global.env, to.inputs, firedrill.Incident{Began: began, Point: to.words}, c.registry, playbook.Recoveries{})
 	if err != nil {
 		return err
 	}
 	return a.recoverWith(ctx, s, live, *prog, p.Drills[i].Unattended)
+}
+
+// pointTo finds the point that a person named.
+func (a *app) pointTo(ctx context.Context, s *station, p *firedrill.Plan, c catalog, name, text string, book *plan.Playbook, lib plan.Library) (point, error) {
+	if text != latestGood {
+		return parsePoint(text, book, a.Now())
+	}
+	// The environment, and that it may be touched, is settled before anything is looked up.
+	probe, err := plan.Recovery(p, name, a.global.env, anyPoint(book), firedrill.Incident{}, c.registry, lib)
+	if err != nil {
+		return point{}, err
+	}
+	return s.good(ctx, *probe, a.Now())
 }
 
 // anyPoint fills the inputs that a playbook cannot do without.
@@ -153,6 +184,9 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 	if a.global.env != "" && a.global.env != env {
 		return usage("run "+o.undo+" was on environment "+env+", not on "+a.global.env, "leave --env out")
 	}
+	if o.noQuiesce {
+		back.inputs["quiesce"] = false
+	}
 	prog, err := plan.Recovery(p, then.Drill, env, back.inputs, firedrill.Incident{Began: began, Point: back.words, Undoes: o.undo}, c.registry, playbook.Recoveries{})
 	if err != nil {
 		return err
@@ -183,8 +217,11 @@ func found(run string, records []firedrill.Record, now time.Time) (point, firedr
 		return fail("is not in the journal", "see: firedrill history")
 	}
 	started, _ := records[0].Body.(firedrill.RunStarted)
-	if started.Program.Incident == nil {
+	switch in := started.Program.Incident; {
+	case in == nil:
 		return fail("is a drill, which put back what it changed", "name a run of firedrill recover")
+	case in.Lists:
+		return fail("only listed what differs, so there is nothing to undo", "see: firedrill show "+run)
 	}
 	var out firedrill.Values
 	over := false
@@ -250,16 +287,22 @@ func (a *app) emergency(ctx context.Context, p *firedrill.Plan) (*station, *term
 
 // recoverWith shows what will happen, asks, and does it.
 func (a *app) recoverWith(ctx context.Context, s *station, live *term.Live, prog firedrill.Program, unattended bool) error {
+	results, err := a.perform(ctx, s, live, prog, unattended)
+	return a.conclude(ctx, results, err)
+}
+
+// perform shows what will happen, asks, and does it. There are no results where it did
+// not begin.
+func (a *app) perform(ctx context.Context, s *station, live *term.Live, prog firedrill.Program, unattended bool) ([]firedrill.Result, error) {
 	env := prog.Environment
 	a.showRecovery(prog)
 	// A person types the name of production, whatever the plan allows to drills.
 	unattended = unattended && env.Class != firedrill.ClassProduction
 	what := fmt.Sprintf("This recovers environment %s (class %s) with %s.", env.Name, env.Class, prog.Drill)
 	if err := a.confirmChange("recover", what, env, unattended, "run it on a terminal and type "+env.Name); err != nil {
-		return err
+		return nil, err
 	}
-	results, err := a.drill(ctx, s, live, []firedrill.Program{prog})
-	return a.conclude(ctx, results, err)
+	return a.drill(ctx, s, live, []firedrill.Program{prog})
 }
 
 // showRecovery says what a recovery does, before anybody is asked.
@@ -274,17 +317,38 @@ func (a *app) showRecovery(p firedrill.Program) {
 		page.Line(term.Plain, "  clock", "runs since "+timeWords(*in.Began, a.Now()))
 	}
 	page.Line(term.Warn, "  overwrites", in.Overwrites)
+	a.showWriters(p)
 	for _, s := range p.Steps {
-		if s.Title != "" && (s.Phase == firedrill.Recover || s.Phase == firedrill.Verify || s.ID == foundStep) {
+		after := s.Phase == firedrill.Recover || s.Phase == firedrill.Verify
+		puts := s.Phase == firedrill.Baseline && s.Undo != nil && s.Undo.Uses == s.Uses // it changes something for a while
+		if s.Title != "" && (after && !in.Lists || puts || s.ID == foundStep) {
 			page.Line(term.Plain, "  "+string(s.Phase), s.Title+"  ["+s.Uses+"]")
 		}
 	}
-	page.Line(term.Plain, "  undo", "afterwards: firedrill recover --undo RUN")
+	if in.Lists {
+		page.Line(term.Plain, "  afterwards", "all is as it was, and the rows that differ are listed")
+	} else {
+		page.Line(term.Plain, "  undo", "afterwards: firedrill recover --undo RUN")
+	}
 	page.Blank()
+}
+
+// showWriters says what becomes of those who write meanwhile.
+func (a *app) showWriters(p firedrill.Program) {
+	why := p.Incident.WritersGoOn
+	switch _, data := p.Inputs["quiesce"]; {
+	case why != "":
+		a.err.Line(term.Warn, "  writers", "go on: "+why)
+	case data:
+		a.err.Line(term.Plain, "  writers", "are stopped before, and restarted when the data was compared, whatever happens")
+	}
 }
 
 // recoveryText says in one line how a recovery ended.
 func recoveryText(r firedrill.Result) string {
+	if r.ReasonCode == firedrill.ReasonListed {
+		return "listed, and nothing changed · more: firedrill show " + r.Run
+	}
 	parts := []string{string(r.Verdict)}
 	if slices.ContainsFunc(r.Steps, func(s firedrill.StepResult) bool {
 		return s.Step == foundStep && s.Status == string(firedrill.StatusOK)

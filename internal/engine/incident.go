@@ -14,13 +14,21 @@ import (
 // it. A target that was missed is told, too: it does not undo a recovery.
 func concludeIncident(s *state) firedrill.Finished {
 	f := &findings{}
-	if s.turned != nil {
+	switch {
+	case s.turned != nil:
 		f.add(s.turned.Cause, s.turned.Detail)
 		s.checkOthers(f)
-	} else {
+	case s.program.Incident.Lists:
+		f.add(firedrill.ReasonListed, "it was listed what could be recovered, and nothing was to be recovered yet")
+	default:
 		s.checkRecovery(f)
 	}
 	end := firedrill.Finished{Environment: firedrill.Restored, Left: s.remains()}
+	for i, l := range end.Left {
+		if st := s.steps[l.Step]; st.def.Look && l.Repair == "" {
+			end.Left[i] = s.toFound(l)
+		}
+	}
 	if len(f.codes) > 0 {
 		end.Left = append(end.Left, s.unproven()...)
 	}
@@ -34,10 +42,13 @@ func concludeIncident(s *state) firedrill.Finished {
 		s.checkTargets(late)
 		late.drop(firedrill.ReasonNotMeasured) // there was no sentinel that could have measured it
 		end.Verdict, end.ReasonCode, end.Reasons = firedrill.Recovered, late.code(), append(s.shown(), late.texts...)
-	} else if !slices.ContainsFunc(s.order, (*step).mutated) {
-		end.Reasons = append(end.Reasons, "nothing was changed: the environment is as the incident left it")
+	} else if end.Environment == firedrill.Restored {
+		end.Reasons = append(end.Reasons, s.asFound())
 	}
 	end.Reasons = append(end.Reasons, s.uncompared()...)
+	if why := s.program.Incident.WritersGoOn; why != "" {
+		end.Reasons = append(end.Reasons, "writers were not stopped: "+why)
+	}
 	return end
 }
 
@@ -53,17 +64,39 @@ func (s *state) checkRecovery(f *findings) {
 	s.checkLooks(f)
 }
 
-// unproven are the recoveries that were begun and are not borne out.
+// asFound says why an environment is as the incident left it, although a recovery was
+// begun.
+func (s *state) asFound() string {
+	if slices.ContainsFunc(s.order, (*step).mutated) {
+		return "what was changed was put back: the environment is as the incident left it"
+	}
+	return "nothing was changed: the environment is as the incident left it"
+}
+
+// unproven are the recoveries that were begun, stand, and are not borne out.
 func (s *state) unproven() []firedrill.Left {
 	var left []firedrill.Left
+	looked := slices.ContainsFunc(s.order, func(st *step) bool { return st.look.state == ok || st.look.state == wrong })
 	for _, st := range s.order {
-		if st.def.Phase == firedrill.Recover && st.mutated() {
-			l := st.left("was begun, and it is not known that it recovered anything")
-			l.Repair = "firedrill recover --undo " + s.run // to what it found
-			left = append(left, l)
+		what := ""
+		switch {
+		case !st.mutated():
+		case st.def.Phase == firedrill.Recover && st.undo.state != ok:
+			what = "was begun, and it is not known that it recovered anything"
+		case st.undo.state == ok && !st.undoneLast() && !looked:
+			what = "was put back, and nothing looked whether all is as it was found"
+		}
+		if what != "" {
+			left = append(left, s.toFound(st.left(what)))
 		}
 	}
 	return left
+}
+
+// toFound gives what is left the command that leads back to what the run found.
+func (s *state) toFound(l firedrill.Left) firedrill.Left {
+	l.Repair = "firedrill recover --undo " + s.run
+	return l
 }
 
 // uncompared says what there was nothing to compare with, and what was compared

@@ -180,6 +180,10 @@ func (p *player) drill(options, below []string) error {
 			p.program.Incident, p.program.Environment.Incident = &firedrill.Incident{Point: "P"}, true
 			continue
 		}
+		if o == "lists" {
+			p.program.Incident.Lists = true
+			continue
+		}
 		key, value, _ := strings.Cut(o, "=")
 		d, err := time.ParseDuration(value)
 		if err != nil {

@@ -18,6 +18,8 @@ type RowDifference struct {
 	Key      string
 	Position []Cell
 	How      string
+	// Hash is that of the row in the old state; zero for one that is only in the new.
+	Hash Sum
 	// Before are the columns of the old state. Its values stand in the range that was
 	// kept at Values, as row number Index; the zero Values: they were not kept.
 	Before []string
@@ -323,5 +325,5 @@ func (e *entries) peek() (*Entry, bool, error) {
 func (e *entries) next() { e.at++ }
 
 func (e *entries) difference(x *Entry, how string) RowDifference {
-	return RowDifference{Table: e.table.Name, Key: x.Key, Position: x.Position, How: how, Before: e.table.Columns, Values: e.span.Values, Index: e.at}
+	return RowDifference{Table: e.table.Name, Key: x.Key, Position: x.Position, How: how, Hash: x.Hash, Before: e.table.Columns, Values: e.span.Values, Index: e.at}
 }

@@ -44,9 +44,24 @@ func Recovery(p *firedrill.Plan, drill, env string, inputs firedrill.Values, in 
 	if prog.Inputs, err = book.instantiate(d, e); err != nil {
 		return nil, err
 	}
+	in.WritersGoOn = book.writersGoOn(e, prog.Inputs)
 	c := &linker{catalog: cat, program: prog, inputs: book.inputTypes(cat), ids: map[string]int{}}
 	prog.Steps, err = c.link(book.Steps)
 	return prog, err
+}
+
+// writersGoOn says why nobody stops the writers; "" where somebody does, or where no
+// data is touched that they could write to.
+func (p *Playbook) writersGoOn(e firedrill.Environment, inputs firedrill.Values) string {
+	switch {
+	case !p.Takes("quiesce"):
+		return ""
+	case inputs["quiesce"] == false:
+		return "as it was asked for"
+	case !e.Quiesces():
+		return "the plan does not say how those of " + e.Name + " are stopped (quiesce)"
+	}
+	return ""
 }
 
 // RecoveryBook gives the playbook of incidents that belongs to a drill.

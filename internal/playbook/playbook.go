@@ -18,6 +18,9 @@ var drills embed.FS
 //go:embed recover/*.yaml
 var recoveries embed.FS
 
+//go:embed salvage/*.yaml
+var salvages embed.FS
+
 // Library gives the built-in drills.
 type Library struct{}
 
@@ -38,6 +41,18 @@ func (Recoveries) Names() []string { return names(recoveries, "recover") }
 // Source gives the text of a playbook, and the name it has in errors.
 func (Recoveries) Source(name string) (file string, data []byte, ok bool) {
 	return source(recoveries, "recover", "built-in:recover/", name)
+}
+
+// Salvages gives the playbooks that bring chosen rows back and keep the others, by the
+// names of the drills.
+type Salvages struct{}
+
+// Names lists the drills that have one, sorted.
+func (Salvages) Names() []string { return names(salvages, "salvage") }
+
+// Source gives the text of a playbook, and the name it has in errors.
+func (Salvages) Source(name string) (file string, data []byte, ok bool) {
+	return source(salvages, "salvage", "built-in:salvage/", name)
 }
 
 func names(files embed.FS, folder string) []string {

@@ -20,6 +20,7 @@ func (p *pack) d1Actions() []firedrill.Action {
 		p.d1ScratchName(), p.d1Target(), p.d1Create(), p.d1Copy(), p.d1Delete(), p.d1Absent(),
 		p.d1Query(), p.d1Execute(),
 		p.d1Point(), p.d1Found(), p.d1TakeFingerprint(),
+		p.d1SalvageRead(), p.d1SalvageChoose(), p.d1SalvageApply(), p.d1SalvageCheck(),
 	}
 }
 

@@ -353,8 +353,11 @@ func (w *copyWriter) rows(ctx context.Context, from *d1, t table) error {
 
 // bindable gives the SQL of a value: a literal, or, where that would be too
 // long for a statement, an expression over parameters.
-func bindable(c fingerprint.Cell) (sql string, params []string) {
-	if len(c.Bytes) <= literalBytes {
+func bindable(c fingerprint.Cell) (sql string, params []string) { return bindableOver(c, literalBytes) }
+
+// bindableOver is the same with another limit of what is long, in bytes.
+func bindableOver(c fingerprint.Cell, long int) (sql string, params []string) {
+	if len(c.Bytes) <= long {
 		return literal(c), nil
 	}
 	digits := hex.EncodeToString(c.Bytes)

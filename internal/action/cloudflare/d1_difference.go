@@ -74,13 +74,22 @@ func (x *differences) add(r fingerprint.RowDifference) error {
 	if len(x.rows) == shownDifferences {
 		return nil
 	}
+	c, err := x.change(r)
+	if err == nil {
+		x.rows = append(x.rows, c)
+	}
+	return err
+}
+
+// change gives a row with the values that differ.
+func (x *differences) change(r fingerprint.RowDifference) (rowChange, error) {
 	c := rowChange{Table: r.Table, Key: x.key(r), How: r.How, Columns: []columnChange{}}
 	before, hidden, err := x.values.row(r.Values, r.Index)
 	if err != nil {
-		return err
+		return c, err
 	}
 	if before != nil && len(before) != len(r.Before) {
-		return changedFingerprint("its values", fmt.Errorf("table %s: %d values for %d columns", r.Table, len(before), len(r.Before)))
+		return c, changedFingerprint("its values", fmt.Errorf("table %s: %d values for %d columns", r.Table, len(before), len(r.Before)))
 	}
 	names := r.After
 	if r.How == fingerprint.Missing {
@@ -99,8 +108,7 @@ func (x *differences) add(r fingerprint.RowDifference) error {
 			c.Columns = append(c.Columns, column)
 		}
 	}
-	x.rows = append(x.rows, c)
-	return nil
+	return c, nil
 }
 
 // column tells how a column differs. wasHidden says that of the old value only a

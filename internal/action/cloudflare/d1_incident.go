@@ -88,27 +88,42 @@ type foundOut struct {
 	Against  string `json:"against" doc:"fingerprint of that state in the run's folder; empty where it could not be taken"`
 }
 
+type foundIn struct {
+	Database string `json:"database" doc:"id of the database"`
+	Level    string `json:"level,omitempty" doc:"full: every row; quick: schema, numbers of rows, outermost keys and a sample. full if left out"`
+	// Every is for what cannot do without.
+	Every bool `json:"every,omitempty" doc:"every row is needed: that they cannot be read is an error, and their values are kept until the run is over, so that differences can be told"`
+}
+
 func (p *pack) d1Found() firedrill.Action {
 	const name = "d1.found"
 	return action.Typed(firedrill.Spec{Name: name, Impact: firedrill.Reads, Replay: firedrill.Idempotent, Claims: claim(false),
 		Doc: "Record the state that a recovery is about to replace, so that it can be brought back: its bookmark, and its fingerprint where one can be taken. In an incident others may write, and tables may be broken: that keeps nobody from recovering, and is said."},
-		func(ctx context.Context, call firedrill.Call, in fingerprintIn) (action.Result[foundOut], error) {
+		func(ctx context.Context, call firedrill.Call, in foundIn) (action.Result[foundOut], error) {
 			var res action.Result[foundOut]
 			level, err := levelOf(name, in.Level)
 			if err != nil {
 				return res, err
 			}
+			var hide *redaction
+			if in.Every {
+				rules, err := columnRules(name, call.Environment)
+				if err != nil {
+					return res, err
+				}
+				hide = &rules
+			}
 			d, err := p.database(ctx, name, call, in.Database)
 			if err != nil {
 				return res, err
 			}
-			print, err := d.fingerprint(ctx, name, call, call.Step+".fingerprint", level, nil)
+			print, err := d.fingerprint(ctx, name, call, call.Step+".fingerprint", level, hide)
 			if err == nil {
 				res.Out = foundOut{print.bookmark, print.file}
 				res.Summary = fmt.Sprintf("%s found in %s · bookmark %s", count(print.rows, "row"), count(len(print.schema.Tables), "table"), print.bookmark)
 				return res, nil
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || in.Every {
 				return res, err
 			}
 			res.Notes = []string{"the state before the recovery could not be fingerprinted, so that an undo has nothing to compare with: " + err.Error()}
