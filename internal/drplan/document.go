@@ -23,6 +23,10 @@ import (
 // people read is far below it.
 const MaxSize = 1 << 20
 
+// maxNesting is how deep quotations may stand in each other: reading them takes time by
+// the square of it.
+const maxNesting = 100
+
 // bom is what some editors write before UTF-8.
 const bom = "\uFEFF"
 
@@ -135,6 +139,12 @@ func (d *document) check() error {
 			return refuse(d.name, d.lineAt(i), fmt.Sprintf("byte %d is not UTF-8", len(d.bom)+i), "save it as UTF-8")
 		}
 		i += size
+	}
+	for line := 1; line <= len(d.lines); line++ {
+		text := d.lineText(line)
+		if lead := text[:len(text)-len(strings.TrimLeft(text, "> \t"))]; strings.Count(lead, ">") > maxNesting {
+			return refuse(d.name, line, fmt.Sprintf("it is quoted more than %d times", maxNesting), "take this line out")
+		}
 	}
 	if len(d.lines) == 1 && bytes.IndexByte(d.body, '\r') >= 0 {
 		return refuse(d.name, 1, "its lines end with a carriage return alone", "save it with line ends of Unix or Windows")
