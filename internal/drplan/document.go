@@ -27,6 +27,9 @@ const MaxSize = 1 << 20
 // the square of it.
 const maxNesting = 100
 
+// maxParts is how many headings and tables a document may have, for the same reason.
+const maxParts = 5000
+
 // bom is what some editors write before UTF-8.
 const bom = "\uFEFF"
 
@@ -116,6 +119,9 @@ func read(name string, data []byte) (*document, error) {
 		parser.WithParagraphTransformers(util.Prioritized(extension.NewTableParagraphTransformer(), 200)),
 	).Parse(text.NewReader(d.body))
 	d.walk(tree)
+	if len(d.headings)+len(d.tables) > maxParts {
+		return nil, refuse(d.name, 0, fmt.Sprintf("it has more than %d headings and tables", maxParts), "keep the plan in a document of its own")
+	}
 	if d.unclosed > 0 {
 		return nil, refuse(d.name, d.unclosed, "what begins here, code or a comment, is never closed, so all that follows is part of it", "close it")
 	}
