@@ -23,6 +23,13 @@ import (
 // people read is far below it.
 const MaxSize = 1 << 20
 
+// maxNesting is how deep quotations may stand in each other: reading them takes time by
+// the square of it.
+const maxNesting = 100
+
+// maxParts is how many headings and tables a document may have, for the same reason.
+const maxParts = 5000
+
 // bom is what some editors write before UTF-8.
 const bom = "\uFEFF"
 
@@ -112,6 +119,9 @@ func read(name string, data []byte) (*document, error) {
 		parser.WithParagraphTransformers(util.Prioritized(extension.NewTableParagraphTransformer(), 200)),
 	).Parse(text.NewReader(d.body))
 	d.walk(tree)
+	if len(d.headings)+len(d.tables) > maxParts {
+		return nil, refuse(d.name, 0, fmt.Sprintf("it has more than %d headings and tables", maxParts), "keep the plan in a document of its own")
+	}
 	if d.unclosed > 0 {
 		return nil, refuse(d.name, d.unclosed, "what begins here, code or a comment, is never closed, so all that follows is part of it", "close it")
 	}
@@ -135,6 +145,12 @@ func (d *document) check() error {
 			return refuse(d.name, d.lineAt(i), fmt.Sprintf("byte %d is not UTF-8", len(d.bom)+i), "save it as UTF-8")
 		}
 		i += size
+	}
+	for line := 1; line <= len(d.lines); line++ {
+		text := d.lineText(line)
+		if lead := text[:len(text)-len(strings.TrimLeft(text, "> \t"))]; strings.Count(lead, ">") > maxNesting {
+			return refuse(d.name, line, fmt.Sprintf("it is quoted more than %d times", maxNesting), "take this line out")
+		}
 	}
 	if len(d.lines) == 1 && bytes.IndexByte(d.body, '\r') >= 0 {
 		return refuse(d.name, 1, "its lines end with a carriage return alone", "save it with line ends of Unix or Windows")

@@ -15,7 +15,13 @@ var (
 // passedOnPaper finds drills that are called passed because somebody looked at a
 // document.
 func passedOnPaper(r *reading) (all []Finding) {
+	certifies := func(h string) bool {
+		return isLog(h) || hasAny(words(h), "certification", "score", "drill", "drills", "schedule")
+	}
 	for _, t := range r.tables {
+		if !r.under(r.lines[t.line-1], certifies) {
+			continue
+		}
 		for _, row := range t.rows[1:] {
 			text := ""
 			for _, c := range row.cells[min(1, len(row.cells)):] {

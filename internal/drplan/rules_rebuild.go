@@ -45,6 +45,9 @@ func (r *reading) deletesWorkers(u unit) int {
 	if c, ok := u.first(-1, func(c command) bool { return c.is("delete") }); ok {
 		return c.line
 	}
+	if !u.drill {
+		return 0 // sentences of other sections tell, and do nothing
+	}
 	for _, line := range u.lines {
 		if text := r.lineText(line); deletesCode.MatchString(text) && !negated.MatchString(text) {
 			return line
@@ -78,7 +81,10 @@ func secretsDie(r *reading) (all []Finding) {
 // idsChange finds what is created anew, where the unit says nothing about ids.
 func idsChange(r *reading) (all []Finding) {
 	for _, u := range r.units {
-		line := r.says(u, creates)
+		line := 0
+		if u.drill {
+			line = r.says(u, creates)
+		}
 		if c, ok := u.first(-1, func(c command) bool { return c.is("kv", "namespace", "create") || c.is("d1", "create") }); ok && line == 0 {
 			if _, updated := c.option("--update-config"); !updated {
 				line = c.line

@@ -28,8 +28,11 @@ type assigned struct {
 	line        int
 }
 
-// shellLanguages are those of blocks whose text is shell.
+// isShell tells whether a block is to be read as shell.
 func isShell(c code) bool {
+	if len(c.text) > maxShell {
+		return false // nobody types that
+	}
 	switch c.language {
 	case "sh", "bash", "shell", "zsh", "console", "shell-session", "shellsession", "terminal":
 		return true
@@ -45,6 +48,13 @@ var (
 	gap        = regexp.MustCompile(`<([A-Za-z][A-Za-z0-9 _-]*)>`)
 	inlineCode = regexp.MustCompile("`((?:(?:npx|pnpm|yarn|bunx) (?:exec )?)?wrangler [^`]+)`")
 	hexID      = regexp.MustCompile(`^[0-9a-f]{32}$`)
+)
+
+// maxShell is the size of the largest block that is read as shell, in bytes, and
+// maxCalls how many calls a document may have.
+const (
+	maxShell = 1 << 16
+	maxCalls = 2000
 )
 
 // mostRestarts is how often reading a block goes on after a line that is no shell.

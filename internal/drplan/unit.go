@@ -1,6 +1,7 @@
 package drplan
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,6 +35,9 @@ func readPlan(name string, data []byte) (*reading, error) {
 	}
 	r := &reading{document: d}
 	calls, sets := d.shell()
+	if len(calls) > maxCalls {
+		return nil, refuse(name, calls[maxCalls].line, fmt.Sprintf("it has more than %d commands", maxCalls), "keep the plan in a document of its own")
+	}
 	r.sets = sets
 	for i, h := range d.headings {
 		s := d.section(i)
