@@ -58,7 +58,7 @@ func Parse(every string) (Rule, error) {
 		case 5:
 			return parseCron(every)
 		default:
-			return Rule{}, wrong("every", fmt.Sprintf("%q is no interval", every), "there are: "+strings.Join(Names(), ", ")+`; "10 days", "2 weeks", "6 months"; and cron, such as "0 2 * * 1"`)
+			return Rule{}, wrong("every", fmt.Sprintf("%q is no frequency", every), "there are: "+strings.Join(Names(), ", ")+`; "10 days", "2 weeks", "6 months"; and cron, such as "0 2 * * 1"`)
 		}
 	}
 	if r.days > longest || r.months*30 > longest {
