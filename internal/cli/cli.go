@@ -150,7 +150,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 		}
 	}
 	add("drill", a.demoCommand(), a.initCommand(), a.doctorCommand(), a.runCommand(), a.planCommand(), a.recoverCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.auditCommand(), a.runbookCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.scheduleCommand(), a.historyCommand(), a.showCommand(), a.auditCommand(), a.runbookCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())
