@@ -139,6 +139,7 @@ type Environment struct {
 // Window is when drills may run: a range of the clock on the wall, on some days.
 type Window struct {
 	Days []string `json:"days,omitempty" doc:"days and ranges of days: mon, mon-fri; every day if left out"`
+	On   string   `json:"on,omitempty" doc:"instead of days, a day of the month: first monday, last friday"`
 	From string   `json:"from" doc:"time of the day at which it opens: 02:00"`
 	To   string   `json:"to" doc:"time of the day at which it closes; before from: on the next day. At most 24:00"`
 	Zone string   `json:"zone,omitempty" doc:"time zone: Europe/Berlin; UTC if left out"`
@@ -204,7 +205,10 @@ type Drill struct {
 	On         string        `json:"on,omitempty"`  // environment; empty where the plan has only one that fits
 	Use        string        `json:"use,omitempty"` // built-in drill; empty when Steps are given
 	Inputs     Values        `json:"inputs,omitempty"`
-	Every      string        `json:"every,omitempty"`
+	Every      string        `json:"every,omitempty"`  // how often it is due; "": never
+	Grace      string        `json:"grace,omitempty"`  // from its date until it is overdue; "": a quarter of the interval
+	Starts     string        `json:"starts,omitempty"` // day from which dates are counted; "": from the runs that passed
+	Window     *Window       `json:"window,omitempty"` // to which runs that nobody named keep; nil: to that of the environment alone
 	RTO        time.Duration `json:"rto,omitempty"` // target; 0: none
 	RPO        time.Duration `json:"rpo,omitempty"` // target; 0: none
 	Unattended bool          `json:"unattended,omitempty"`
@@ -226,6 +230,7 @@ type Program struct {
 	RTO         time.Duration `json:"rto,omitempty"`
 	RPO         time.Duration `json:"rpo,omitempty"`
 	Alert       Values        `json:"alert,omitempty"`
+	Window      *Window       `json:"window,omitempty"` // beside that of the environment; nil: none
 	PlanFile    string        `json:"plan_file,omitempty"`
 	PlanHash    string        `json:"plan_hash,omitempty"`
 	Incident    *Incident     `json:"incident,omitempty"` // nil: a drill

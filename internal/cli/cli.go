@@ -150,7 +150,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 			c.AddCommand(k)
 		}
 	}
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.certifyCommand(), a.auditCommand(), a.runbookCommand(), a.docsCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.scheduleCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.certifyCommand(), a.auditCommand(), a.runbookCommand(), a.docsCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("drill", a.demoCommand(), a.initCommand(), a.importCommand(), a.doctorCommand(), a.runCommand(), a.planCommand(), a.recoverCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"firedrill"
 	"firedrill/internal/action"
 	"firedrill/internal/cli/term"
 	"firedrill/internal/journal"
@@ -80,13 +81,17 @@ func historyDocument(runs []journal.Run) map[string]any {
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Each drill's last run, what is under way, and what was interrupted", Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
+	var check bool
+	c := &cobra.Command{
+		Use: "status", Short: "Each drill's last run, what is due, under way, and interrupted", Args: args(0, 0, "no arguments"),
+		Example: "  firedrill status --check",
+		RunE:    func(c *cobra.Command, _ []string) error { return a.status(c.Context(), check) },
 	}
+	c.Flags().BoolVar(&check, "check", false, "exit status 1 if a drill is overdue, or is due and never passed")
+	return c
 }
 
-func (a *app) status(ctx context.Context) (err error) {
+func (a *app) status(ctx context.Context, check bool) (err error) {
 	p, _, err := a.loadPlan()
 	if err != nil {
 		return err
@@ -104,21 +109,29 @@ func (a *app) status(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"DRILL", "EVERY", "LAST RUN", "VERDICT", "RUN"}}
-	drills := []map[string]any{}
-	for _, d := range p.Drills {
+	list, err := a.duties(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"DRILL", "EVERY", "LAST RUN", "VERDICT", "LAST PASSED", "NEXT DUE", "RUN"}}
+	drills, unproven := []map[string]any{}, error(nil)
+	for i, d := range p.Drills {
+		passed, due := list[i].columns()
+		if check && list[i].unproven() {
+			unproven = exitStatus(firedrill.ExitFailed)
+		}
 		last, err := s.journal.Runs(ctx, journal.Query{Drill: d.Name, Limit: 1})
 		if err != nil {
 			return err
 		}
-		row := []string{d.Name, orDash(d.Every), "never", "–", "–"}
-		doc := map[string]any{"drill": d.Name, "every": d.Every, "last": nil}
+		row := []string{d.Name, orDash(d.Every), "never", "–", passed, due, "–"}
+		doc := list[i].document(map[string]any{"drill": d.Name, "every": d.Every, "last": nil})
 		if len(last) > 0 {
 			verdict := string(last[0].Verdict)
 			if last[0].Finished.IsZero() {
 				verdict = "not finished"
 			}
-			row = []string{d.Name, orDash(d.Every), term.Ago(a.Now().Sub(last[0].Started)), verdict, last[0].ID}
+			row = []string{d.Name, orDash(d.Every), term.Ago(a.Now().Sub(last[0].Started)), verdict, passed, due, last[0].ID}
 			doc["last"] = historyDocument(last)["runs"].([]map[string]any)[0]
 		}
 		rows, drills = append(rows, row), append(drills, doc)
@@ -139,9 +152,14 @@ func (a *app) status(ctx context.Context) (err error) {
 				holders = append(holders, *h)
 			}
 		}
-		return a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "running": now, "holders": holders, "interrupted": ids, "halted": halt})
+		err := a.printJSON(map[string]any{"schema_version": 1, "drills": drills, "running": now, "holders": holders, "interrupted": ids, "halted": halt})
+		if err != nil {
+			return err
+		}
+		return unproven
 	}
 	a.out.Columns(rows)
+	a.sayWhy(a.out, list)
 	if halt != nil {
 		a.out.Line(term.Warn, "halted", fmt.Sprintf("%s %s; when it is safe again: firedrill halt --off", term.Ago(a.Now().Sub(halt.At)), halt))
 	}
@@ -152,7 +170,7 @@ func (a *app) status(ctx context.Context) (err error) {
 		}
 	}
 	a.warnInterrupted(interrupted)
-	return nil
+	return unproven
 }
 
 // showHolder says which process works on a run, and for how long nothing was heard

@@ -17,24 +17,29 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var all bool
+	var all, due bool
 	c := &cobra.Command{
-		Use: "run DRILL... | --all", Short: "Run drills of the plan",
+		Use: "run DRILL... | --all | --due", Short: "Run drills of the plan",
 		Long: `Run damages an environment of the plan on purpose, recovers it, proves both,
 and puts back what it changed: also after an error, and after Ctrl-C (once: it
 puts back; twice: it leaves at once and says what is damaged).`,
 		Example: `  firedrill run d1-pitr
-  firedrill run --all --json > result.json`,
+  firedrill run --all --json > result.json
+  firedrill run --due --yes       from cron: what is due and allowed now`,
 		Args:              args(0, -1, "names of drills"),
 		ValidArgsFunction: a.completeDrills,
 		RunE: func(c *cobra.Command, names []string) error {
-			if all == (len(names) > 0) {
-				return usage("name the drills to run, or give --all", "see: firedrill plan --help, firedrill run --help")
+			if due && !all && len(names) == 0 {
+				return a.runDue(c.Context())
+			}
+			if due || all == (len(names) > 0) {
+				return usage("name the drills to run, or give --all or --due", "see: firedrill plan --help, firedrill run --help")
 			}
 			return a.run(c.Context(), names)
 		},
 	}
 	a.patienceFlag(c)
+	c.Flags().BoolVar(&due, "due", false, "the drills that are due, where window and freezes allow it now")
 	c.Flags().BoolVar(&all, "all", false, "all drills of the plan, in its order")
 	return c
 }

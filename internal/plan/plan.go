@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"firedrill"
+	"firedrill/internal/schedule"
 )
 
 // Library holds the built-in drills.
@@ -29,10 +30,8 @@ type Library interface {
 	Source(name string) (file string, data []byte, ok bool)
 }
 
-// Every lists the frequencies that a drill can have.
-func Every() []string {
-	return []string{"weekly", "monthly", "quarterly", "semi-annual", "annual"}
-}
+// Every lists the frequencies that have a name.
+func Every() []string { return schedule.Names() }
 
 // Parse reads a plan. The error joins one [firedrill.Error] for each thing
 // that is wrong.
@@ -76,7 +75,9 @@ func Parse(file string, data []byte, cat firedrill.Catalog, lib Library) (*fired
 func (b *builder) checkDrill(p *firedrill.Plan, d firedrill.Drill) {
 	if _, err := Program(p, d.Name, "", b.catalog, b.library); err != nil {
 		b.errs = append(b.errs, err)
+		return
 	}
+	b.checkTimetable(p, d)
 }
 
 func (b *builder) environments(root *node, p *firedrill.Plan) {
@@ -246,7 +247,7 @@ func (b *builder) drills(root *node, p *firedrill.Plan) {
 }
 
 func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
-	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "rto", "rpo", "unattended", "steps", "title", "alert", "limits")
+	n := b.fields(d.value, "drill "+d.key, "on", "use", "with", "every", "grace", "starts", "window", "rto", "rpo", "unattended", "steps", "title", "alert", "limits")
 	if n == nil {
 		return firedrill.Drill{}, false
 	}
@@ -259,9 +260,7 @@ func (b *builder) drill(d pair, p *firedrill.Plan) (firedrill.Drill, bool) {
 			b.fail(on.pos, fmt.Sprintf("there is no environment %q", out.On), nearest(out.On, slices.Sorted(maps.Keys(p.Environments))))
 		}
 	}
-	if e := n.get("every"); e != nil && out.Every != "" && !slices.Contains(Every(), out.Every) {
-		b.fail(e.pos, fmt.Sprintf("every: %q is no frequency", out.Every), nearest(out.Every, Every()))
-	}
+	b.timetable(n, &out)
 	if w := n.get("with"); w != nil {
 		if w.kind != isMap {
 			b.fail(w.pos, "with must be a mapping from inputs to values", "")

@@ -93,11 +93,16 @@ func resourceSchema(cat firedrill.Catalog) *jsonschema.Schema {
 }
 
 func drillSchema(cat firedrill.Catalog, lib Library) *jsonschema.Schema {
+	drillWindow := typeSchema(reflect.TypeFor[firedrill.Window]())
+	drillWindow.Description = "when firedrill run --due may run it, beside the window of the environment"
 	properties := map[string]*jsonschema.Schema{
 		"on":         text("environment; may be left out where only one is not production"),
 		"use":        oneOf("built-in drill", lib.Names()),
 		"with":       {Type: "object", Description: "inputs of the built-in drill"},
-		"every":      oneOf("how often it is due", Every()),
+		"every":      everySchema(),
+		"grace":      text("from its date until it is overdue: 7 days, 36h; a quarter of the interval if left out, 30 days at most"),
+		"starts":     {Type: "string", Description: "day from which dates are counted: 2027-01-31; from the runs that passed if left out", Pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+		"window":     drillWindow,
 		"rto":        duration("target of the recovery time"),
 		"rpo":        duration("target of the loss"),
 		"unattended": boolean("--yes may stand for the typed confirmation"),

@@ -24,7 +24,7 @@ func (r *Runner) closed(p firedrill.Program) error {
 	if p.Incident != nil {
 		return nil
 	}
-	return schedule.Open(p.Environment, r.cfg.Now().Wall)
+	return schedule.OpenFor(p.Environment, p.Window, r.cfg.Now().Wall)
 }
 
 // guard refuses an effect that is about to be performed. Damage is held against

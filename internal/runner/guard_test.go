@@ -34,6 +34,19 @@ func TestOutsideOfItsWindowNothingBegins(t *testing.T) {
 // nothing, and what it made is put back.
 func TestAWindowThatClosesBeforeTheDamage(t *testing.T) {
 	t.Parallel()
+	window := &firedrill.Window{From: "02:00", To: "05:00"}
+	for name, set := range map[string]func(*firedrill.Program){
+		"of the environment": func(p *firedrill.Program) { p.Environment.Window = window },
+		"of the drill":       func(p *firedrill.Program) { p.Window = window },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			closesBeforeTheDamage(t, set)
+		})
+	}
+}
+
+func closesBeforeTheDamage(t *testing.T, set func(*firedrill.Program)) {
 	s := newStation(t, t.TempDir(), nil, nil)
 	open := time.Date(2026, 11, 27, 4, 59, 59, 0, time.UTC)
 	var late atomic.Bool
@@ -50,7 +63,7 @@ func TestAWindowThatClosesBeforeTheDamage(t *testing.T) {
 		}
 	}
 	p := program()
-	p.Environment.Window = &firedrill.Window{From: "02:00", To: "05:00"}
+	set(&p)
 	records, err := s.runner.Run(context.Background(), p)
 	if err != nil {
 		t.Fatal(err)

@@ -10,12 +10,11 @@ import (
 	"firedrill"
 )
 
-// dateLayout is how a day is written.
-const dateLayout = "2006-01-02"
-
-// farthest is how many days after a freeze, or after now, a window is looked for:
-// one on a single weekday can be skipped once, when clocks jump over it.
-const farthest = 16
+// How a day is written, and a moment for a person.
+const (
+	dateLayout   = "2006-01-02"
+	momentLayout = "Mon 2006-01-02 15:04 MST"
+)
 
 // Open refuses, with an error of kind [firedrill.KindGuard], an environment that
 // may not be drilled at this moment, and says when it may next. An environment
@@ -25,17 +24,22 @@ const farthest = 16
 // no window, and one that they repeat has it twice. One that ends before it begins
 // goes on past midnight and belongs to the day on which it begins.
 func Open(env firedrill.Environment, now time.Time) error {
-	c, err := read(env)
+	return OpenFor(env, nil, now)
+}
+
+// OpenFor is Open for a run that keeps to a window of its drill, too; nil: to none.
+func OpenFor(env firedrill.Environment, drill *firedrill.Window, now time.Time) error {
+	h, err := readHours(env, drill)
 	if err != nil {
 		return err
 	}
-	why := c.closed(now)
+	why := h.closed(now)
 	if why == "" {
 		return nil
 	}
 	remedy := "change the window or the freezes in the plan: they never open"
-	if next, ok := c.next(now); ok {
-		remedy = "it opens next at " + next.In(c.zone).Format("Mon 2006-01-02 15:04 MST") + ", in " + inWords(next.Sub(now))
+	if next, ok := h.opens(now); ok {
+		remedy = "it opens next at " + next.In(h.zone()).Format(momentLayout) + ", in " + inWords(next.Sub(now))
 	}
 	return &firedrill.Error{Op: "look at the time", Kind: firedrill.KindGuard, Target: "environment " + env.Name, Detail: why, Remedy: remedy}
 }
@@ -51,7 +55,8 @@ type calendar struct {
 	zone     *time.Location
 	window   bool
 	days     map[time.Weekday]bool
-	from, to int // minutes of the day
+	on       *nth // the only day of the month; nil: all of days
+	from, to int  // minutes of the day
 	text     string
 	freezes  []freeze
 }
@@ -85,8 +90,16 @@ func read(env firedrill.Environment) (calendar, error) {
 		if c.days, err = daysOf(w.Days); err != nil {
 			return wrong("window.days: "+err.Error(), "write for example days: [mon-fri], or [sat, sun]")
 		}
+		if c.on, err = readNth(w.On); err != nil {
+			return wrong("window.on: "+err.Error(), "write for example on: first monday, or last friday")
+		}
 		days := "every day"
-		if len(w.Days) > 0 {
+		switch {
+		case w.On != "" && len(w.Days) > 0:
+			return wrong("window: it has both days and on", "on: first monday says the day already")
+		case w.On != "":
+			days = "the " + w.On + " of the month"
+		case len(w.Days) > 0:
 			days = strings.Join(w.Days, ", ")
 		}
 		c.text = fmt.Sprintf("%s from %s to %s (%s)", days, w.From, w.To, c.zone)
@@ -123,10 +136,8 @@ func read(env firedrill.Environment) (calendar, error) {
 
 // closed says why an environment is closed at a moment, "" if it is open.
 func (c calendar) closed(now time.Time) string {
-	for _, f := range c.freezes {
-		if !now.Before(f.from) && now.Before(f.to) {
-			return f.text
-		}
+	if f := c.frozen(now); f != nil {
+		return f.text
 	}
 	if c.within(now) {
 		return ""
@@ -134,36 +145,55 @@ func (c calendar) closed(now time.Time) string {
 	return "it is " + now.In(c.zone).Format("Mon 15:04 MST") + ", and drills run " + c.text
 }
 
+// frozen gives the freeze of a moment, nil if there is none.
+func (c calendar) frozen(at time.Time) *freeze {
+	for i, f := range c.freezes {
+		if !at.Before(f.from) && at.Before(f.to) {
+			return &c.freezes[i]
+		}
+	}
+	return nil
+}
+
 // within tells whether the clock on the wall is in the window.
 func (c calendar) within(now time.Time) bool {
 	if !c.window {
 		return true
 	}
-	at := now.In(c.zone)
-	minute, today := at.Hour()*60+at.Minute(), at.Weekday()
-	yesterday := (today + 6) % 7
+	at, today := now.In(c.zone), dayOf(now, c.zone)
+	minute := at.Hour()*60 + at.Minute()
 	if c.from < c.to {
-		return c.days[today] && minute >= c.from && minute < c.to
+		return minute >= c.from && minute < c.to && c.takes(today)
 	}
-	return c.days[today] && minute >= c.from || c.days[yesterday] && minute < c.to
+	return minute >= c.from && c.takes(today) || minute < c.to && c.takes(today.AddDate(0, 0, -1))
 }
 
-// next gives the first whole minute at which the environment is open. It looks at
-// every minute, which is simple and never wrong about clocks that jump.
-func (c calendar) next(now time.Time) (time.Time, bool) {
-	at := now.Truncate(time.Minute).Add(time.Minute)
-	for end := at.AddDate(0, 0, farthest); at.Before(end); {
-		if i := slices.IndexFunc(c.freezes, func(f freeze) bool { return !at.Before(f.from) && at.Before(f.to) }); i >= 0 {
-			at = c.freezes[i].to
-			end = at.AddDate(0, 0, farthest)
-			continue
-		}
-		if c.within(at) {
-			return at, true
-		}
-		at = at.Add(time.Minute)
+// takes tells whether the window opens on a day.
+func (c calendar) takes(day time.Time) bool {
+	if c.on != nil {
+		return day.Day() == c.on.day(day.Year(), day.Month())
 	}
-	return time.Time{}, false
+	return c.days[day.Weekday()]
+}
+
+// turn gives the next moment at which the window may begin or end: when the clock on
+// the wall reaches its times, and when the clocks jump. Zero: never.
+func (c calendar) turn(at time.Time) time.Time {
+	if !c.window {
+		return time.Time{}
+	}
+	_, next := at.In(c.zone).ZoneBounds()
+	day := dayOf(at, c.zone)
+	for k := range 3 {
+		for _, minute := range []int{c.from, c.to} {
+			for _, t := range moments(day.AddDate(0, 0, k-1).Add(time.Duration(minute)*time.Minute), c.zone) {
+				if t.After(at) {
+					next = earliest(next, t)
+				}
+			}
+		}
+	}
+	return next
 }
 
 func zoneOf(name string) (*time.Location, error) {
@@ -190,7 +220,7 @@ func minutes(text string) (int, error) {
 
 // daysOf reads days and ranges of them; none are all.
 func daysOf(list []string) (map[time.Weekday]bool, error) {
-	names := []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+	names := weekdays()
 	days := map[time.Weekday]bool{}
 	if len(list) == 0 {
 		list = []string{"sun-sat"}

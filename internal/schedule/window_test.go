@@ -20,6 +20,11 @@ func TestOpen(t *testing.T) {
 		env.Freeze = list
 		return env
 	}
+	onMonday := func(on string) firedrill.Environment {
+		env := berlin("02:00", "05:00")
+		env.Window.On = on
+		return env
+	}
 	holidays := firedrill.Freeze{From: "2026-12-20", To: "2027-01-03", Reason: "holidays"}
 	for name, c := range map[string]struct {
 		env  firedrill.Environment
@@ -45,6 +50,10 @@ func TestOpen(t *testing.T) {
 		"the hour that comes twice, first":  {berlin("02:00", "03:00", "sun"), "2026-10-25T00:30:00Z", ""},
 		"the hour that comes twice, second": {berlin("02:00", "03:00", "sun"), "2026-10-25T01:30:00Z", ""},
 		"after the second":                  {berlin("02:00", "03:00", "sun"), "2026-10-25T02:00:00Z", "Sun 2026-11-01 02:00 CET, in 6 d 23 h"},
+		"the first monday":                  {onMonday("first monday"), "2026-12-07T01:00:00Z", ""},
+		"the second is none":                {onMonday("first monday"), "2026-12-14T01:30:00Z", "Mon 2027-01-04 02:00 CET, in 20 d 23 h"},
+		"the last":                          {onMonday("Last Mon"), "2026-11-27T01:30:00Z", "Mon 2026-11-30 02:00 CET, in 2 d 23 h"},
+		"the fourth, which is the last":     {onMonday("fourth monday"), "2027-02-22T01:00:00Z", ""},
 		"frozen in the window":              {frozen(berlin("02:00", "05:00", "mon-fri"), holidays), "2026-12-24T01:30:00Z", "Mon 2027-01-04 02:00 CET, in 10 d 23 h"},
 		"frozen, no window":                 {frozen(firedrill.Environment{}, holidays), "2027-01-03T23:59:59Z", "Mon 2027-01-04 00:00 UTC, in 0 min"},
 		"the day after":                     {frozen(firedrill.Environment{}, holidays), "2027-01-04T00:00:00Z", ""},
@@ -85,6 +94,9 @@ func TestWhatIsNoWindow(t *testing.T) {
 		"no end":       {Window: &firedrill.Window{From: "02:00", To: "25:00"}},
 		"empty":        {Window: &firedrill.Window{From: "02:00", To: "02:00"}},
 		"no day":       {Window: &firedrill.Window{Days: []string{"mo"}, From: "02:00", To: "05:00"}},
+		"no place":     {Window: &firedrill.Window{On: "fifth monday", From: "02:00", To: "05:00"}},
+		"no day of it": {Window: &firedrill.Window{On: "first", From: "02:00", To: "05:00"}},
+		"on and days":  {Window: &firedrill.Window{On: "first monday", Days: []string{"mon"}, From: "02:00", To: "05:00"}},
 		"no first day": {Freeze: []firedrill.Freeze{{From: "20.12.2026", To: "2027-01-03"}}},
 		"no last day":  {Freeze: []firedrill.Freeze{{From: "2026-12-20"}}},
 		"backwards":    {Freeze: []firedrill.Freeze{{From: "2026-12-20", To: "2026-12-19"}}},
