@@ -33,19 +33,19 @@ func faults() map[string]fault {
 // the promise. It gives the number of requests, the end, and what was told meanwhile.
 func through(t *testing.T, s scenario, bend func(w *world, p *process) func(n int, r *http.Request) fault) (requests int, end firedrill.Finished, rto *float64, notices []string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := openWorld(t, filepath.Join(dir, "cloud"))
 		defer w.close()
-		w.fill()
-		before := w.holds()
-		p := start(t, w, filepath.Join(dir, "home"), &memory{}, s, "boot-1")
+		at := w.begin(s)
+		p := open(t, w, filepath.Join(dir, "home"), &memory{}, "boot-1")
+		program := p.program(t, s, at.point)
 		w.bend = bend(w, p)
-		records, err := p.runner.Run(context.Background(), p.program)
+		records, err := p.runner.Run(context.Background(), program)
 		if err != nil {
 			t.Error(err)
 		}
-		if err := judge(s, records, w, before); err != nil {
+		if err := judge(s, records, w, at); err != nil {
 			t.Error(err)
 		}
 		if n := p.injected.Load(); n > 1 {
