@@ -156,12 +156,16 @@ func (p *process) program(t testing.TB, s scenario, point string) firedrill.Prog
 	return *program
 }
 
-// damaged tells whether the injection is over and not yet dealt with.
-func (p *process) damaged() bool {
+// damaged tells whether the damage was seen, and is about to be dealt with.
+func (p *process) damaged(s scenario) bool {
+	seen := "seen"
+	if s.drill == "worker-rollback" {
+		seen = "red"
+	}
 	records, err := p.journal.Records(context.Background(), runID)
 	return err == nil && slices.ContainsFunc(records, func(r firedrill.Record) bool {
 		b, is := r.Body.(firedrill.Ended)
-		return is && b.Step == "seen"
+		return is && b.Step == seen
 	})
 }
 
@@ -244,10 +248,10 @@ func judge(s scenario, records []firedrill.Record, w *world, at start) error {
 	if !is {
 		return errors.New("the run did not finish")
 	}
-	var errs []error
 	if s.incident && end.Verdict != firedrill.Recovered {
-		errs = append(errs, fmt.Errorf("%s: %v", end.Verdict, end.Reasons))
+		return judgeUnrecovered(end, w, at)
 	}
+	var errs []error
 	if end.Environment != firedrill.Restored {
 		errs = append(errs, fmt.Errorf("%s: %v, left %+v", end.Environment, end.Reasons, end.Left))
 	}
@@ -279,6 +283,16 @@ func judge(s scenario, records []firedrill.Record, w *world, at start) error {
 		errs = append(errs, fmt.Errorf("no result can be made of it: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// judgeUnrecovered: a recovery that failed says what it left, and leaves one of the
+// two states whole.
+func judgeUnrecovered(end firedrill.Finished, w *world, at start) error {
+	holds := w.holds()
+	if holds != at.found && holds != at.good || end.Environment == firedrill.Restored && holds != at.found {
+		return fmt.Errorf("%s, %s: %v, and the world is\n%s\nit was\n%s\nand should be\n%s", end.Verdict, end.Environment, end.Reasons, holds, at.found, at.good)
+	}
+	return nil
 }
 
 // story tells a run, for a test that failed.

@@ -216,6 +216,9 @@ func (m *moment) takeUp(t *testing.T, s scenario, at start, boot, again string) 
 		if err := judge(s, records, w, at); err != nil {
 			t.Error(err)
 		}
+		if end, _ := records[len(records)-1].Body.(firedrill.Finished); s.incident && end.Verdict != firedrill.Recovered {
+			t.Errorf("%s: %v", end.Verdict, end.Reasons)
+		}
 		if n := p.injected.Load(); n > 1 {
 			t.Errorf("the injection was called %d times", n)
 		}
