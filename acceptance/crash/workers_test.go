@@ -107,7 +107,7 @@ func (v *codeVersion) code() string {
 	sum := sha256.New()
 	fmt.Fprintln(sum, v.Main, v.Bindings, v.Date, v.Usage)
 	for _, m := range v.Modules {
-		fmt.Fprintln(sum, m.Name, m.Type, m.Data)
+		fmt.Fprintln(sum, m.Name, m.Type, string(m.Data))
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }
