@@ -107,6 +107,10 @@ type Call struct {
 	// Injected tells whether the first injection was sent, and when. It may be
 	// asked at any time, by an observer too; nil means that there is none.
 	Injected func() (Stamp, bool)
+	// Full tells whether the disk of Dir ran full: what is not needed to put things
+	// back is not to be written any more. It may be asked at any time, by an observer
+	// too; nil means that it never does.
+	Full func() bool
 }
 
 // Progress is a transient word about a call under way. It is shown, not recorded.

@@ -41,16 +41,23 @@ func TestMain(m *testing.M) {
 
 const runID = "run-1"
 
-// scenario is a drill in one of its forms.
+// scenario is a drill in one of its forms, or the recovery of an incident.
 type scenario struct {
-	drill string
-	class firedrill.Class // ci: in place; staging: on a scratch copy
+	drill    string
+	class    firedrill.Class // ci: in place; staging: on a scratch copy
+	incident bool
 }
 
-func (s scenario) String() string { return s.drill + " " + string(s.class) }
+func (s scenario) String() string {
+	if s.incident {
+		return "recover " + s.drill
+	}
+	return s.drill + " " + string(s.class)
+}
 
 func scenarios() []scenario {
-	return []scenario{{"d1-pitr", firedrill.ClassCI}, {"d1-pitr", firedrill.ClassStaging}, {"kv-backup-restore", firedrill.ClassCI}, {"kv-backup-restore", firedrill.ClassStaging}}
+	return []scenario{{drill: "d1-pitr", class: firedrill.ClassCI}, {drill: "d1-pitr", class: firedrill.ClassStaging}, {drill: "kv-backup-restore", class: firedrill.ClassCI},
+		{drill: "kv-backup-restore", class: firedrill.ClassStaging}, {drill: "worker-rollback", class: firedrill.ClassCI}, {drill: "d1-pitr", class: firedrill.ClassCI, incident: true}}
 }
 
 // text is the plan.
@@ -64,11 +71,12 @@ environments:
     resources:
       primary: {kind: d1, name: shop}
       cache: {kind: kv, name: cache}
-      app: {kind: worker, name: app, url: "http://%s", probes: [{path: /health, json: {status: healthy}}, {path: %s, json: {ok: true}}]}
+      app: {kind: worker, name: app, url: "http://%s", probes: [{path: /health, json: {status: healthy}}%s]}
 drills:
   d1-pitr: {use: d1-pitr, with: {database: primary, rows: 8}}
   kv-backup-restore: {use: kv-backup-restore, with: {namespace: cache, keys: 16, settle: 1, large: 1000}}
-`, s.class, apiHost, account, appHost, map[string]string{"d1-pitr": "/rows", "kv-backup-restore": "/keys"}[s.drill])
+  worker-rollback: {use: worker-rollback, with: {worker: app}}
+`, s.class, apiHost, account, appHost, map[string]string{"d1-pitr": ", {path: /rows, json: {ok: true}}", "kv-backup-restore": ", {path: /keys, json: {ok: true}}"}[s.drill])
 }
 
 // counted counts how often an injection was called.
@@ -89,14 +97,14 @@ type process struct {
 	home     *state.Home
 	journal  *memory
 	runner   *runner.Runner
-	program  firedrill.Program
+	registry *action.Registry
 	injected atomic.Int64
 	mu       sync.Mutex
 	notices  []string // what it told while it waited
 }
 
-// start wires a process as the command line does, on a clock of the given boot.
-func start(t testing.TB, w *world, home string, j *memory, s scenario, boot string) *process {
+// open wires a process as the command line does, on a clock of the given boot.
+func open(t testing.TB, w *world, home string, j *memory, boot string) *process {
 	t.Helper()
 	p := &process{w: w, journal: j}
 	client := &http.Client{Transport: w}
@@ -111,15 +119,7 @@ func start(t testing.TB, w *world, home string, j *memory, s scenario, boot stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := plan.Parse("firedrill.yaml", s.text(), registry, playbook.Library{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := plan.Program(parsed, s.drill, "", registry, playbook.Library{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.program = *program
+	p.registry = registry
 	if p.home, err = state.Open(home); err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +137,35 @@ func start(t testing.TB, w *world, home string, j *memory, s scenario, boot stri
 	return p
 }
 
-// damaged tells whether the injection is over and not yet dealt with.
-func (p *process) damaged() bool {
+// program is what a scenario runs; point is what an incident returns to.
+func (p *process) program(t testing.TB, s scenario, point string) firedrill.Program {
+	t.Helper()
+	parsed, err := plan.Parse("firedrill.yaml", s.text(), p.registry, playbook.Library{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var program *firedrill.Program
+	if s.incident {
+		program, err = plan.Recovery(parsed, s.drill, "", firedrill.Values{"bookmark": point}, firedrill.Incident{Point: point}, p.registry, playbook.Recoveries{})
+	} else {
+		program, err = plan.Program(parsed, s.drill, "", p.registry, playbook.Library{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *program
+}
+
+// damaged tells whether the damage was seen, and is about to be dealt with.
+func (p *process) damaged(s scenario) bool {
+	seen := "seen"
+	if s.drill == "worker-rollback" {
+		seen = "red"
+	}
 	records, err := p.journal.Records(context.Background(), runID)
 	return err == nil && slices.ContainsFunc(records, func(r firedrill.Record) bool {
 		b, is := r.Body.(firedrill.Ended)
-		return is && b.Step == "seen"
+		return is && b.Step == seen
 	})
 }
 
@@ -206,14 +229,18 @@ func (m *memory) kept() []string {
 
 // proven are the steps without which none of the drills may say passed.
 func proven(drill string) []string {
-	if drill == "d1-pitr" {
+	switch drill {
+	case "d1-pitr":
 		return []string{"damage", "seen", "restore", "equal", "clean"}
+	case "worker-rollback":
+		return []string{"disaster", "red", "rollback", "same", "behaves", "landmines", "clean"}
 	}
 	return []string{"damage", "seen", "restore", "equal", "protect"}
 }
 
-// judge holds the end of a run to the promise. before is what the world held.
-func judge(s scenario, records []firedrill.Record, w *world, before string) error {
+// judge holds the end of a run to the promise: the world is as it was when it was
+// good, and for that the run says so.
+func judge(s scenario, records []firedrill.Record, w *world, at start) error {
 	if len(records) == 0 {
 		return errors.New("there are no records")
 	}
@@ -221,12 +248,15 @@ func judge(s scenario, records []firedrill.Record, w *world, before string) erro
 	if !is {
 		return errors.New("the run did not finish")
 	}
+	if s.incident && end.Verdict != firedrill.Recovered {
+		return judgeUnrecovered(end, w, at)
+	}
 	var errs []error
 	if end.Environment != firedrill.Restored {
 		errs = append(errs, fmt.Errorf("%s: %v, left %+v", end.Environment, end.Reasons, end.Left))
 	}
-	if after := w.holds(); after != before {
-		errs = append(errs, fmt.Errorf("the world is not as before:\n%s\nbut\n%s", before, after))
+	if after := w.holds(); after != at.good {
+		errs = append(errs, fmt.Errorf("the world is not as it was:\n%s\nbut\n%s", at.good, after))
 	}
 	injections, ok := 0, map[string]bool{}
 	for _, r := range records {
@@ -253,6 +283,16 @@ func judge(s scenario, records []firedrill.Record, w *world, before string) erro
 		errs = append(errs, fmt.Errorf("no result can be made of it: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// judgeUnrecovered: a recovery that failed says what it left, and leaves one of the
+// two states whole.
+func judgeUnrecovered(end firedrill.Finished, w *world, at start) error {
+	holds := w.holds()
+	if holds != at.found && holds != at.good || end.Environment == firedrill.Restored && holds != at.found {
+		return fmt.Errorf("%s, %s: %v, and the world is\n%s\nit was\n%s\nand should be\n%s", end.Verdict, end.Environment, end.Reasons, holds, at.found, at.good)
+	}
+	return nil
 }
 
 // story tells a run, for a test that failed.

@@ -40,6 +40,7 @@ type world struct {
 	dir     string
 	store   *d1.Store
 	keys    *kv.Store
+	worker  *worker
 	api     http.Handler
 	outside *http.Transport
 
@@ -73,6 +74,7 @@ func openWorld(t testing.TB, dir string) *world {
 	if w.keys, err = kv.Open(kv.Options{Dir: filepath.Join(dir, "kv"), Now: time.Now, Random: rand.Reader, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
+	w.worker = openWorker(t, dir)
 	w.api = api.New(api.Config{Account: account, Token: token, D1: w.store, KV: w.keys, Spool: t.TempDir(), Now: time.Now, Log: quiet,
 		Base: func() string { return "http://" + apiHost }})
 	return w
@@ -84,9 +86,15 @@ func (w *world) close() {
 	}
 }
 
-// fill makes a database and a namespace as an application would have left them.
-func (w *world) fill() {
+// fill makes what a drill is about as an application would have left it.
+func (w *world) fill(s scenario) {
 	w.t.Helper()
+	if s.drill == "worker-rollback" {
+		if err := w.worker.fill(time.Now()); err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
 	db, err := w.store.Create(context.Background(), d1.Database{Name: "shop"})
 	if err != nil {
 		w.t.Fatal(err)
@@ -143,7 +151,49 @@ func (w *world) holds() string {
 	for _, n := range w.keys.Namespaces() {
 		fmt.Fprintf(&b, "namespace %s\n%s", n.Title, w.entries(n.ID, ""))
 	}
-	return b.String()
+	return b.String() + w.worker.holds()
+}
+
+// start is how a world stands before a run: what it held when it was good, what the
+// run finds, and where an incident returns to.
+type start struct{ good, found, point string }
+
+// begin makes what a scenario finds.
+func (w *world) begin(s scenario) start {
+	w.t.Helper()
+	w.fill(s)
+	at := start{good: w.holds()}
+	if s.incident {
+		at.point = w.bookmark()
+		w.disaster()
+	}
+	at.found = w.holds()
+	return at
+}
+
+// bookmark is the point in time of the database.
+func (w *world) bookmark() string {
+	w.t.Helper()
+	db, err := w.store.Get(context.Background(), "shop")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := w.store.Bookmark(context.Background(), db.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
+// disaster damages the database as an incident would.
+func (w *world) disaster() {
+	w.t.Helper()
+	db, err := w.store.Get(context.Background(), "shop")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.rows(db.ID, `DELETE FROM accounts WHERE id > 4`)
+	w.rows(db.ID, `UPDATE accounts SET balance = 0`)
 }
 
 func (w *world) entries(ns, prefix string) string {
@@ -240,7 +290,11 @@ func (w *world) answer(r *http.Request, body []byte) (*httptest.ResponseRecorder
 	default:
 		in := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
 		in.Header = r.Header.Clone()
-		w.api.ServeHTTP(rec, in)
+		if _, path, is := strings.Cut(in.URL.Path, "/workers/scripts/"); is {
+			w.worker.serve(rec, in, strings.Split(path, "/")[1:], time.Now())
+		} else {
+			w.api.ServeHTTP(rec, in)
+		}
 	}
 	return rec, f
 }
@@ -260,6 +314,10 @@ func (w *world) application(r *http.Request) *http.Response {
 	rec.Header().Set("Content-Type", "application/json")
 	switch r.URL.Path {
 	case "/health":
+		if len(w.worker.Versions) > 0 && !w.worker.healthy() {
+			rec.WriteHeader(http.StatusInternalServerError)
+			break
+		}
 		fmt.Fprint(rec, `{"status":"healthy"}`)
 	case "/rows":
 		db, err := w.store.Get(context.Background(), "shop")

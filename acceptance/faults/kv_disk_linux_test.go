@@ -19,25 +19,6 @@ import (
 // pageSize is what a small disk counts in.
 const pageSize = 4096
 
-// fill writes a file until so many bytes are free on its disk.
-func fill(t *testing.T, dir string, free int64) (filler string) {
-	t.Helper()
-	filler = filepath.Join(dir, "filler")
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(dir, &stat); err != nil {
-		t.Fatal(err)
-	}
-	size := int64(stat.Bavail)*stat.Bsize - free
-	f, err := os.Create(filler)
-	if err == nil {
-		_, err = f.Write(make([]byte, max(0, size)))
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return filler
-}
-
 // full is what an error has to be of a disk that is full.
 func full(err error) error {
 	if firedrill.KindOf(err) != firedrill.KindStorage || !errors.Is(err, syscall.ENOSPC) || firedrill.RemedyOf(err) == "" {
@@ -63,7 +44,7 @@ func TestABackupThatMeetsAFullDiskGoesOnWhenThereIsSpace(t *testing.T) {
 			disk := smalldisk.New(t, 1<<20)
 			failed := map[string]int{} // by what was there
 			for pages := int64(0); ; pages++ {
-				filler := fill(t, disk, pages*pageSize)
+				filler := smalldisk.Fill(t, disk, pages*pageSize)
 				place := backup.Folder(filepath.Join(disk, fmt.Sprint("backup-", pages)))
 				err := to.backUp(t.Context(), place, change)
 				if err == nil {
@@ -127,7 +108,7 @@ func TestAManifestThatDoesNotFitIsWrittenLater(t *testing.T) {
 	id := c.filled("cache", want)
 	to := c.target(c.API, id)
 	disk := smalldisk.New(t, 1<<20)
-	place := &fillsUp{Folder: backup.Folder(filepath.Join(disk, "backup")), fill: func() { fill(t, disk, 0) }}
+	place := &fillsUp{Folder: backup.Folder(filepath.Join(disk, "backup")), fill: func() { smalldisk.Fill(t, disk, 0) }}
 	err := to.backUp(t.Context(), place)
 	if err := errors.Join(full(err), halfWritten(t.Context(), place.Folder)); err != nil {
 		t.Fatal(err)
@@ -165,7 +146,7 @@ func TestARestoreWhoseJournalDoesNotFitChangesNothingOrGoesOn(t *testing.T) {
 	damaged := c.look(id)
 	disk := smalldisk.New(t, 64<<10)
 	journal := filepath.Join(disk, "journal.json")
-	filler := fill(t, disk, 0)
+	filler := smalldisk.Fill(t, disk, 0)
 	done, err := to.restore(t.Context(), place, journal)
 	if err := full(err); err != nil || done {
 		t.Errorf("done %v: %v", done, err)
@@ -177,7 +158,7 @@ func TestARestoreWhoseJournalDoesNotFitChangesNothingOrGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// There is space for the first journal, and then no more for the next.
-	b := &fillsUpOnRead{Folder: place, at: 9, fill: func() { fill(t, disk, 0) }}
+	b := &fillsUpOnRead{Folder: place, at: 9, fill: func() { smalldisk.Fill(t, disk, 0) }}
 	done, err = to.restore(t.Context(), b, journal)
 	if err := full(err); err != nil || done {
 		t.Errorf("in the midst: done %v: %v", done, err)
@@ -223,7 +204,7 @@ func TestARestoreWithoutSpaceForStrangersChangesNothing(t *testing.T) {
 		c.put(id, strangers)
 		damaged := c.look(id)
 		for free := int64(0); free <= mostFree; free += 2 {
-			filler := fill(t, disk, free*pageSize)
+			filler := smalldisk.Fill(t, disk, free*pageSize)
 			child := command(t, o)
 			child.run(t)
 			if child.err == nil || !bytes.Contains(child.output.Bytes(), []byte("no space left")) || !bytes.Contains(child.output.Bytes(), []byte("temporary")) {

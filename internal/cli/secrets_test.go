@@ -3,13 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,52 +16,14 @@ import (
 	"firedrill/examples/foundation"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/sandbox"
+	"firedrill/internal/testkit/canary"
 )
 
-// forms are the ways in which a text could stand somewhere.
-func forms(canary string) map[string]string {
-	all := map[string]string{"plain": canary, "in a query": url.QueryEscape(canary), "in a path": url.PathEscape(canary),
-		"hexadecimal": hex.EncodeToString([]byte(canary)), "HEXADECIMAL": strings.ToUpper(hex.EncodeToString([]byte(canary)))}
-	// In base64 a text looks different by where it begins; what is cut off here is
-	// mixed with its neighbours.
-	for shift := range 3 {
-		for name, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64 for addresses": base64.RawURLEncoding} {
-			text := enc.EncodeToString(append(make([]byte, shift), canary...))
-			all[fmt.Sprintf("%s, shifted by %d", name, shift)] = text[(shift*4+2)/3 : len(text)-2]
-		}
-	}
-	return all
-}
-
-// search looks for canaries in what was written.
-func search(t *testing.T, where string, data []byte, canaries map[string]string) {
-	t.Helper()
-	for name, canary := range canaries {
-		for form, text := range forms(canary) {
-			if bytes.Contains(data, []byte(text)) {
-				t.Errorf("%s holds %s (%s)", where, name, form)
-			}
-		}
-	}
-}
-
-// TestSecretsAreNowhere runs drills that pass and that fail on an environment full
-// of secrets, and searches all that is printed and kept, and what other processes
+// TestSecretsAreNowhere runs drills that pass and that fail, and the recovery of an
+// incident, on an environment full of secrets, and searches all that is printed and kept, and what other processes
 // are started with.
 func TestSecretsAreNowhere(t *testing.T) {
 	t.Parallel()
-	var found bytes.Buffer
-	fmt.Fprintf(&found, "%s %x", base64.StdEncoding.EncodeToString([]byte("a cnry+x/1 b")), "cnry+x/1")
-	if n := 0; true {
-		for _, text := range forms("cnry+x/1") {
-			if bytes.Contains(found.Bytes(), []byte(text)) {
-				n++
-			}
-		}
-		if n < 2 {
-			t.Fatal("the search finds nothing, wherever it is")
-		}
-	}
 	canaries := map[string]string{"the Worker's secret": "cnry+worker/7f3a=9", "a hidden column": "cnry+column/51d2=4@x.example", "a hidden value": "cnry+value/90ab=2",
 		"a probe's header": "cnry+header/33c8=1"}
 	a, _, _ := newTestApp()
@@ -103,6 +61,7 @@ environments:
 drills:
   d1-pitr: {use: d1-pitr, with: {database: primary, rows: 60}, rto: 15m, rpo: 30m}
   worker-rollback: {use: worker-rollback, with: {worker: gateway}, rto: 15m}
+  kv-backup-restore: {use: kv-backup-restore, with: {namespace: settings, keys: 8, settle: 1, large: 1000}}
   failing:
     steps:
       - {id: rows, phase: baseline, uses: d1.fingerprint, with: {database: foundation-primary}}
@@ -118,12 +77,13 @@ drills:
 		looked := make(chan int)
 		go func() { looked <- watchChildren(t, stop, canaries) }()
 		runs := 0
-		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "--verbose"}, {"run", "failing", "--json"}, {"history"}, {"status", "--json"}, {"report", "latest"}} {
+		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "kv-backup-restore", "--verbose"}, {"run", "failing", "--json"},
+			{"recover", "d1-pitr", "--to", "latest-good", "--verbose"}, {"history"}, {"status", "--json"}, {"report", "latest"}} {
 			var out, told bytes.Buffer
 			status := Run(Process{Args: append(args, "--plan", plan, "--home", home), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &told,
 				Getenv: func(name string) string { return map[string]string{"PATH": os.Getenv("PATH")}[name] }, Now: time.Now, Version: "test"})
-			search(t, "standard output of "+strings.Join(args, " "), out.Bytes(), canaries)
-			search(t, "standard error of "+strings.Join(args, " "), told.Bytes(), canaries)
+			canary.Search(t, "standard output of "+strings.Join(args, " "), out.Bytes(), canaries)
+			canary.Search(t, "standard error of "+strings.Join(args, " "), told.Bytes(), canaries)
 			if args[0] == "run" {
 				runs++
 			}
@@ -139,18 +99,10 @@ drills:
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := 0
-	err = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		files++
-		search(t, path, data, canaries)
-		return err
-	})
-	if err != nil || files < 5 {
-		t.Errorf("%d files were searched: %v", files, err)
+	// A backup holds the data itself: that is what it is for.
+	backups := func(path string) bool { return strings.HasPrefix(filepath.Base(path), "kv-0") }
+	if files := canary.SearchFolder(t, home, canaries, backups); files < 5 {
+		t.Errorf("%d files were searched", files)
 	}
 }
 
@@ -216,7 +168,7 @@ func watchChildren(t *testing.T, ctx context.Context, canaries map[string]string
 			seen[pid] = true
 			for _, file := range []string{"cmdline", "environ"} {
 				data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file)) // gone meanwhile
-				search(t, fmt.Sprintf("%s of process %d", file, pid), data, canaries)
+				canary.Search(t, fmt.Sprintf("%s of process %d", file, pid), data, canaries)
 			}
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -73,7 +73,11 @@ func (m *Machine) Step(in Input) error {
 		m.emit(firedrill.Seen{Edge: in.Edge})
 		return nil
 	case Interrupt:
-		m.turn(firedrill.ReasonAborted, "", firstOf(in.Detail, "the run was interrupted"))
+		cause := firedrill.ReasonAborted
+		if in.Kind != "" {
+			cause = causeOfKind(m.state, in.Kind)
+		}
+		m.turn(cause, "", firstOf(in.Detail, "the run was interrupted"))
 	case Answer:
 		m.answered(in)
 	case MeasureDone:

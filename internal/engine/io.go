@@ -40,9 +40,11 @@ type (
 		Edge firedrill.Edge
 	}
 	// Interrupt asks the run to turn back: a signal, an abort. A run that
-	// turned already goes on as it does.
+	// turned already goes on as it does. Kind is why, where it was no person: the
+	// run is not aborted then.
 	Interrupt struct {
 		At     firedrill.Stamp
+		Kind   firedrill.Kind
 		Detail string
 	}
 	// Resume says that another process took the run up after [Load]. With

@@ -48,11 +48,13 @@ func (r *remainder) looks() {
 	refused := []firedrill.Left(nil)
 	for _, st := range r.order {
 		switch {
-		case !st.def.Look || st.look.state == never || st.look.state == excluded:
+		case st.look.state == never || st.look.state == excluded:
 		case st.look.state == ok:
-			r.looked = true
-		case st.look.state == lost && st.look.tries == 0:
+			r.looked = r.looked || st.def.Look
+		case st.lookRefused():
 			refused = append(refused, r.repaired(st.left("could not look whether it is as before: "+st.look.why)))
+		case !st.def.Look:
+			r.left = append(r.left, r.repaired(st.left("was not shown to be as before: "+st.look.why)))
 		default:
 			r.left = append(r.left, r.repaired(st.left("is not as before: "+st.look.why)))
 		}
@@ -66,6 +68,9 @@ func (r *remainder) looks() {
 	}
 }
 
+// lookRefused tells whether a look could not even be prepared.
+func (st *step) lookRefused() bool { return st.look.state == lost && st.look.tries == 0 }
+
 // repaired gives what a look found the command of the injection that it follows from.
 func (r *remainder) repaired(l firedrill.Left) firedrill.Left {
 	for _, st := range r.intents {
@@ -78,7 +83,7 @@ func (r *remainder) repaired(l firedrill.Left) firedrill.Left {
 
 // proofs: what was shown to be left behind is left; and a recovered state that
 // was shown not to be as before, or could not be compared, stays so unless an
-// undo followed or a later look holds.
+// undo followed or a later look holds. One that finds a difference is told already.
 func (r *remainder) proofs() {
 	for _, st := range r.order {
 		if st.def.Proves == firedrill.ProvesClean && st.status == failed && st.look.state != ok && st.ended.Problem.Kind == firedrill.KindExpectation {
@@ -89,7 +94,7 @@ func (r *remainder) proofs() {
 		return
 	}
 	for _, st := range r.doubts() {
-		if st.look.state == never || st.look.state == excluded {
+		if st.look.state == never || st.look.state == excluded || st.lookRefused() {
 			r.left = append(r.left, r.repaired(st.left("was not shown to be as before: "+why(*st.ended))))
 		}
 	}

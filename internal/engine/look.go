@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"slices"
 
 	"firedrill"
 )
@@ -45,11 +46,37 @@ func (s *state) mustLook() bool {
 func (s *state) doubts() []*step {
 	var list []*step
 	for _, st := range s.order {
-		if (st.def.Proves == firedrill.ProvesData || st.def.Proves == firedrill.ProvesService) && (st.status == failed || st.status == unknown) {
+		if st.doubted() {
 			list = append(list, st)
 		}
 	}
 	return list
+}
+
+func (st *step) doubted() bool {
+	return (st.def.Proves == firedrill.ProvesData || st.def.Proves == firedrill.ProvesService) && (st.status == failed || st.status == unknown)
+}
+
+// looksBack tells whether a step looks on the way back: those that say so, and the
+// proofs of a recovered state that could not be made, because the run turned back
+// meanwhile or no answer came. What was looked at and is not so is not asked again;
+// nor is anything where the injection was undone, for then the undo is what counts.
+func (s *state) looksBack(st *step) bool {
+	if st.def.Look {
+		return true
+	}
+	if s.turned == nil || s.undoesDamage() || !st.doubted() {
+		return false
+	}
+	return !observed(st.def.Proves, st.ended.Problem.Kind)
+}
+
+// undoesDamage tells whether an injection is put back by its undo, and not by the
+// recovery.
+func (s *state) undoesDamage() bool {
+	return slices.ContainsFunc(s.intents, func(st *step) bool {
+		return st.resolved.Impact == firedrill.Damages && st.resolved.Undo != nil && !st.discharged
+	})
 }
 
 // looks finds the steps that look, and what they may refer to: outputs of
@@ -65,7 +92,7 @@ func (s *state) looks() *looking {
 	}
 	due := map[string]*step{}
 	for _, st := range s.order {
-		if !st.def.Look {
+		if !s.looksBack(st) {
 			continue
 		}
 		delete(l.scope.Outputs, st.def.ID)

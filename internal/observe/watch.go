@@ -58,7 +58,9 @@ type WatchConfig struct {
 	Every   time.Duration // between two requests to a target; 0: [DefaultEvery]
 	Timeout time.Duration // after it a target is red; 0: [DefaultTimeout]
 	Now     func() firedrill.Stamp
-	Samples io.Writer // one JSON line a sample; nil: dropped
+	// Samples takes one JSON line a sample; nil: dropped. After an error it is given
+	// no more of them.
+	Samples io.Writer
 }
 
 // Watch probes a group of targets. It implements [firedrill.Observer].
@@ -72,7 +74,10 @@ type Watch struct {
 	stop    chan struct{}
 	once    sync.Once
 	running sync.WaitGroup
+
 	samples sync.Mutex
+	dropped int64 // samples that were not kept
+	why     error // the first error of the stream
 }
 
 // targetState is what is known of a target.
@@ -260,8 +265,21 @@ func (w *Watch) stream(name string, sent, got firedrill.Stamp, err error) {
 	w.samples.Lock()
 	defer w.samples.Unlock()
 	// The stream is for looking at later; edges, which the run rests on, go
-	// another way.
-	_, _ = w.cfg.Samples.Write(append(line, '\n'))
+	// another way. What follows a line that was cut could not be read, and a disk
+	// that is full needs its last room for other things.
+	if w.why == nil {
+		_, w.why = w.cfg.Samples.Write(append(line, '\n'))
+	}
+	if w.why != nil {
+		w.dropped++
+	}
+}
+
+// Dropped tells how many samples the stream did not take, and why.
+func (w *Watch) Dropped() (n int64, why error) {
+	w.samples.Lock()
+	defer w.samples.Unlock()
+	return w.dropped, w.why
 }
 
 // Await waits for Red, until any target is red, or for Green, until all are

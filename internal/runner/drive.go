@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"firedrill"
@@ -30,10 +31,12 @@ type drive struct {
 	flying    int                           // effects whose answer is outstanding
 	base      context.Context               // of calls: not ended by an interrupt
 	away      outage
+	room      room
 }
 
-// drive runs the machine until the run has finished. first makes the first input.
-func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine, id string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
+// drive runs the machine until the run has finished. env is the key of the
+// environment; first makes the first input.
+func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine, id, env string, earlier []firedrill.Record, first func(firedrill.Stamp) engine.Input) ([]firedrill.Record, error) {
 	dir, err := r.cfg.Home.RunDir(id)
 	if err != nil {
 		return nil, err
@@ -42,6 +45,7 @@ func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine
 	defer end()
 	d := &drive{r: r, lease: lease, m: m, id: id, dir: dir, records: earlier, inputs: make(chan engine.Input), calls: map[string]context.CancelFunc{}, base: base,
 		injection: injection{phases: map[string]firedrill.Phase{}, damaged: map[string]bool{}}}
+	d.room.free = func() (bool, error) { return r.cfg.Home.FreeRoom(env) }
 	d.injection.note(earlier)
 	d.observers = newObservers(lease.Guard(base), func(e firedrill.Edge) { d.send(engine.EdgeSeen{At: r.cfg.Now(), Edge: e}) })
 	defer r.setDamage(nil)
@@ -52,7 +56,8 @@ func (r *Runner) drive(ctx context.Context, lease state.Lease, m *engine.Machine
 		<-d.inputs
 	}
 	if m.Done() {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, firedrill.PrivateFolder)))
+		_, ferr := d.room.free()
+		err = errors.Join(err, ferr, os.RemoveAll(filepath.Join(dir, firedrill.PrivateFolder)))
 	}
 	return d.records, err
 }
@@ -73,6 +78,12 @@ func (d *drive) loop(ctx context.Context, first engine.Input) error {
 	interrupt := ctx.Done()
 	for !d.m.Done() {
 		var in engine.Input
+		if d.room.turns() {
+			if err := d.step(engine.Interrupt{At: d.r.cfg.Now(), Kind: firedrill.KindStorage, Detail: diskFull}); err != nil {
+				return err
+			}
+			continue
+		}
 		select {
 		case in = <-d.inputs:
 		case <-d.lease.Lost():
@@ -136,7 +147,8 @@ func (d *drive) step(in engine.Input) error {
 const persistAttempts = 5
 
 // persist makes records durable. After an error it looks whether they are
-// there all the same. A journal that stays dead ends the run in this process:
+// there all the same. On a disk that is full it goes on in the space that was kept,
+// and the run turns back. A journal that stays dead ends the run in this process:
 // nothing may start that is not recorded.
 func (d *drive) persist(records []firedrill.Record) error {
 	if len(records) == 0 {
@@ -155,6 +167,9 @@ func (d *drive) persist(records []firedrill.Record) error {
 		}
 		if kind := firedrill.KindOf(err); kind == firedrill.KindConflict || kind == firedrill.KindInterrupted {
 			return err // another process has this run now
+		}
+		if attempt == persistAttempts-2 { // whatever it calls itself: a quota, too, is used up
+			d.room.spend()
 		}
 	}
 	return &firedrill.Error{Op: "run", Kind: firedrill.KindStorage, Target: "run " + d.id,
@@ -196,6 +211,9 @@ func (d *drive) reply(in engine.Input) { d.inputs <- in }
 func (d *drive) call(ctx context.Context, e engine.Effect, refused error, patient bool) engine.Completion {
 	for pause := firstWait; ; pause = min(2*pause, longestWait) {
 		done, err := d.try(ctx, e, refused)
+		if patient && errors.Is(err, syscall.ENOSPC) {
+			d.room.spend() // the next attempt has it
+		}
 		switch {
 		case !patient:
 			return done
@@ -274,7 +292,7 @@ func status(ctx context.Context, e engine.Effect, err error) firedrill.Status {
 
 func (d *drive) callOf(e engine.Effect) firedrill.Call {
 	return firedrill.Call{Run: d.id, Step: e.Step, Attempt: e.Attempt, Op: e.Op, Impact: e.Impact, Inputs: e.Inputs, Environment: d.m.Program().Environment,
-		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Injected: d.injection.sent, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
+		Dir: d.dir, Observers: d.observers, Now: d.r.cfg.Now, Injected: d.injection.sent, Full: d.room.full, Progress: func(p firedrill.Progress) { d.r.cfg.Progress(e.Step, p) }}
 }
 
 // ask asks an action what became of a call whose outcome was lost.

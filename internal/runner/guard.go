@@ -35,6 +35,9 @@ func (d *drive) guard(e engine.Effect) error {
 	if err := d.r.guard(*p); err != nil || e.Impact != firedrill.Damages || e.Role != firedrill.RoleDo {
 		return err
 	}
+	if d.room.full() {
+		return &firedrill.Error{Op: e.Uses, Kind: firedrill.KindNotSent, Target: "step " + e.Step, Detail: diskFull, Remedy: "make room on the disk"}
+	}
 	if most, is := p.Environment.Limits.Resources, int64(len(d.injection.damaged)); most > 0 && is > most {
 		return &firedrill.Error{Op: e.Uses, Kind: firedrill.KindGuard, Target: "step " + e.Step,
 			Detail: fmt.Sprintf("it would damage a resource more than the plan allows: %d of %d", is, most), Remedy: "raise limits.resources in the plan, or damage less"}

@@ -50,6 +50,10 @@ type Home interface {
 	Halted() (*state.Stop, error)
 	Aborted(run string) (*state.Stop, error)
 	Stopped(run string) (*state.Stop, error)
+	// KeepRoom takes space on the disk for whoever holds an environment, and
+	// FreeRoom gives it back; had tells whether there was any.
+	KeepRoom(key string) error
+	FreeRoom(key string) (had bool, err error)
 }
 
 // DefaultTimeout bounds a call whose step and action set no time-out.
@@ -123,6 +127,9 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 	if err != nil {
 		return nil, err
 	}
+	if err := r.cfg.Home.KeepRoom(key(p)); err != nil {
+		return nil, errors.Join(err, lease.Release())
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	watching, done := context.WithCancel(ctx)
@@ -131,7 +138,7 @@ func (r *Runner) Run(ctx context.Context, p firedrill.Program) ([]firedrill.Reco
 		r.watch(watching, p, id, stop)
 	}()
 	defer func() { done(); <-watched; stop(nil) }()
-	records, err := r.drive(ctx, lease, engine.New(r.cfg.Resolver), id, nil, func(at firedrill.Stamp) engine.Input {
+	records, err := r.drive(ctx, lease, engine.New(r.cfg.Resolver), id, key(p), nil, func(at firedrill.Stamp) engine.Input {
 		return engine.Start{At: at, Run: id, Version: r.cfg.Version, Executor: r.cfg.Executor, Program: p}
 	})
 	return records, errors.Join(err, lease.Release())
@@ -169,7 +176,9 @@ func (r *Runner) resume(ctx context.Context, run string, take func(key string, h
 	if err != nil {
 		return nil, errors.Join(err, lease.Release())
 	}
-	all, err := r.drive(ctx, lease, m, run, records, func(at firedrill.Stamp) engine.Input {
+	// Also on a full disk it is tried to put things back: nothing new is begun.
+	_ = r.cfg.Home.KeepRoom(key(*m.Program()))
+	all, err := r.drive(ctx, lease, m, run, key(*m.Program()), records, func(at firedrill.Stamp) engine.Input {
 		return engine.Resume{At: at, Version: r.cfg.Version, Executor: r.cfg.Executor}
 	})
 	return all, errors.Join(err, lease.Release())

@@ -117,6 +117,12 @@ func (w world) registry(t interface{ Fatal(...any) }, hit func()) *action.Regist
 		make("world.is-damaged", firedrill.Reads, firedrill.Idempotent, look(true)),
 		make("world.is-whole", firedrill.Reads, firedrill.Idempotent, look(false)),
 		make("world.wait", firedrill.Reads, firedrill.Idempotent, func(ctx context.Context) (bool, error) { <-ctx.Done(); return false, ctx.Err() }),
+		make("world.full", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) {
+			if kept, _ := os.ReadDir(filepath.Join(w.dir, "..", "home", "room")); len(kept) > 0 {
+				return false, syscall.ENOSPC
+			}
+			return true, nil
+		}),
 		make("world.panic", firedrill.Reads, firedrill.Idempotent, func(context.Context) (bool, error) { panic("boom " + panicSecret) }),
 	}})
 	if err != nil {

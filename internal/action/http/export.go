@@ -57,13 +57,16 @@ func exportsOf(op string, all []Export, of string) ([]Export, error) {
 }
 
 // fresh gives a pack whose every request has a connection of its own, because a
-// connection may stick to one version or one replica.
+// connection may stick to one version or one replica. A transport of another kind,
+// as tests have, is kept as it is.
 func (p *pack) fresh() *pack {
-	q := &pack{secrets: p.secrets, client: NewClient()}
-	if t, ok := q.client.Transport.(*http.Transport); ok {
+	client := *p.client
+	if t, ok := client.Transport.(*http.Transport); ok {
+		t = t.Clone()
 		t.DisableKeepAlives = true
+		client.Transport = t
 	}
-	return q
+	return &pack{secrets: p.secrets, client: &client}
 }
 
 // read gives all records of an export, whatever number of answers they come in.

@@ -67,6 +67,7 @@ type crew struct {
 	injected atomic.Pointer[firedrill.Stamp] // nil: nothing was injected
 	dir      string                          // of the run; one for each call where it is ""
 	env      firedrill.Environment
+	full     atomic.Bool // the disk
 	done     sync.WaitGroup
 }
 
@@ -142,7 +143,7 @@ func do(t *testing.T, crew *crew, name string, in firedrill.Values) (firedrill.O
 		dir = t.TempDir()
 	}
 	out, err := a.Do(ctx, firedrill.Call{Run: "run-1", Step: name, Attempt: 1, Inputs: in, Dir: dir, Environment: crew.env, Observers: crew, Progress: func(firedrill.Progress) {},
-		Now: now, Injected: crew.sent})
+		Now: now, Injected: crew.sent, Full: crew.full.Load})
 	told, merr := json.Marshal(out)
 	if merr != nil {
 		t.Fatal(merr)

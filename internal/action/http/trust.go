@@ -18,10 +18,11 @@ import (
 // it. Without any probe that can fail the error is of
 // [firedrill.KindUnsupported]: whatever the service does, nothing would show it.
 func (p *pack) trusted(ctx context.Context, op string, all []expectation) (can []expectation, notes []string, err error) {
-	dead, err := deadAddress(ctx, op)
+	dead, let, err := deadAddress(ctx, op)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer let()
 	wrong, stop, err := impostor(ctx, op)
 	if err != nil {
 		return nil, nil, err
@@ -109,13 +110,20 @@ func impostor(ctx context.Context, op string) (address string, stop func(), err 
 	}, nil
 }
 
-// deadAddress gives an address where nobody listens.
-func deadAddress(ctx context.Context, op string) (string, error) {
+// deadAddress gives an address where nobody listens, and nobody can until let is
+// called: it is our own end of a connection to ourselves, so its port is taken.
+func deadAddress(ctx context.Context, op string) (address string, let func(), err error) {
 	l, err := listen(ctx, op)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return "http://" + l.Addr().String() + "/", l.Close()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		_ = l.Close() // nobody is connected
+		return "", nil, &firedrill.Error{Op: op, Kind: firedrill.KindStorage, Target: "this machine", Detail: "it does not reach itself at " + l.Addr().String(), Err: err, Remedy: "look at its firewall"}
+	}
+	return "http://" + c.LocalAddr().String() + "/", func() { _, _ = c.Close(), l.Close() }, nil // nothing was sent
 }
 
 func listen(ctx context.Context, op string) (net.Listener, error) {

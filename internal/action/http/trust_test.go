@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -152,5 +153,25 @@ func TestProbesSayHowLongToWait(t *testing.T) {
 		if _, err := do(t, c, "http.watch", in); firedrill.KindOf(err) != firedrill.KindUsage {
 			t.Errorf("%s that is none: %v", bad, err)
 		}
+	}
+}
+
+// TestADeadAddressIsNobodysElse: as long as it is held nobody answers there, and
+// nobody else can begin to.
+func TestADeadAddressIsNobodysElse(t *testing.T) {
+	t.Parallel()
+	address, let, err := deadAddress(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer let()
+	host := strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")
+	var d net.Dialer
+	if c, err := d.DialContext(t.Context(), "tcp", host); err == nil {
+		t.Errorf("somebody listens there: %v", c.Close())
+	}
+	var lc net.ListenConfig
+	if l, err := lc.Listen(t.Context(), "tcp", host); err == nil {
+		t.Errorf("anybody can: %v", l.Close())
 	}
 }

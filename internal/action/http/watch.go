@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,7 +56,7 @@ func (p *pack) watch() firedrill.Action {
 			if err != nil {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindStorage, Target: call.Dir, Err: err, Remedy: "look at the disk, or use another --home"}
 			}
-			cfg.Samples = samples
+			cfg.Samples = sampleFile{samples, call.Full}
 			w := &watching{Watch: observe.NewWatch(cfg), samples: samples}
 			if err := call.Observers.Start(call.Step, w); err != nil {
 				return res, &firedrill.Error{Op: name, Kind: firedrill.KindConflict, Target: "watch " + call.Step, Err: err}
@@ -85,6 +86,19 @@ func (w *watching) Run(ctx context.Context, emit func(firedrill.Edge)) {
 	w.Watch.Run(ctx, emit)
 	// The samples are for looking at later; what counts is in the records.
 	_ = w.samples.Close()
+}
+
+// sampleFile takes samples as long as the disk has room that nothing else needs.
+type sampleFile struct {
+	*os.File
+	full func() bool // may be nil
+}
+
+func (f sampleFile) Write(line []byte) (int, error) {
+	if f.full != nil && f.full() {
+		return 0, errors.New("the disk ran full")
+	}
+	return f.File.Write(line)
 }
 
 func (p *pack) checker(e expectation, call firedrill.Call) func(context.Context) error {
@@ -191,6 +205,9 @@ func (p *pack) unwatch() firedrill.Action {
 			o := w.Observation()
 			res.Observation, res.Out = &o, unwatchOut{o.Probes, o.Failed}
 			res.Summary = fmt.Sprintf("%d of %d probes failed", o.Failed, o.Probes)
+			if n, why := w.Dropped(); n > 0 {
+				res.Notes = append(res.Notes, fmt.Sprintf("the last %d of %d samples are not in the run's folder: %v", n, o.Probes, why))
+			}
 			return res, nil
 		})
 }
