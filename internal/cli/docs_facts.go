@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"firedrill"
 	"firedrill/internal/certify"
@@ -16,13 +15,11 @@ import (
 
 // docsSources are where facts of a document come from that other parts compute.
 type docsSources struct {
-	// due gives when a drill is due next, by its runs, the newest first; nil: not known.
-	due func(d firedrill.Drill, pasts []firedrill.Past, now time.Time) (next *time.Time, overdue bool)
 	// certified gives the score; nil: it is not known.
 	certified func(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error)
 }
 
-func (a *app) docsSources() docsSources { return docsSources{due: dueByWord, certified: a.certified} }
+func (a *app) docsSources() docsSources { return docsSources{certified: a.certified} }
 
 // certified gives the score as a document tells it.
 func (a *app) certified(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error) {
@@ -73,7 +70,11 @@ const someRuns = 20
 
 // documentFacts gathers what is known about each drill on its environment.
 func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan, from docsSources) (facts drplan.Facts, err error) {
-	for _, d := range p.Drills {
+	list, err := a.duties(ctx, s, p)
+	if err != nil {
+		return facts, err
+	}
+	for i, d := range p.Drills {
 		prog, err := plan.Program(p, d.Name, a.global.env, s.registry, s.library)
 		if err != nil {
 			return facts, err
@@ -100,7 +101,10 @@ func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan, 
 		if i := slices.IndexFunc(pasts, passed); i >= 0 {
 			doc.Passed = &pasts[i]
 		}
-		doc.Due, doc.Overdue = from.due(d, pasts, a.Now())
+		if stands := list[i].stands; !stands.Due.IsZero() {
+			due := stands.Due.In(list[i].table.Zone())
+			doc.Due, doc.Overdue = &due, stands.Overdue
+		}
 		facts.Drills = append(facts.Drills, doc)
 	}
 	if from.certified != nil {
@@ -165,21 +169,4 @@ func pointsOf(ctx context.Context, s *station, run string) ([]drplan.Detail, err
 		}
 	}
 	return details, nil
-}
-
-// dueByWord counts the interval of a drill from its last run that passed.
-func dueByWord(d firedrill.Drill, pasts []firedrill.Past, now time.Time) (next *time.Time, overdue bool) {
-	i := slices.IndexFunc(pasts, func(p firedrill.Past) bool { return p.Verdict == firedrill.Passed })
-	months := map[string]int{"monthly": 1, "quarterly": 3, "semi-annual": 6, "annual": 12}[d.Every]
-	if i < 0 || months == 0 && d.Every != "weekly" {
-		return nil, false
-	}
-	from := pasts[i].Started.UTC()
-	due := from.AddDate(0, 0, 7)
-	if months > 0 {
-		// The last day of a month stays one: a month after January 31 is February 28.
-		first := time.Date(from.Year(), from.Month()+time.Month(months), 1, 0, 0, 0, 0, time.UTC)
-		due = first.AddDate(0, 0, min(from.Day(), first.AddDate(0, 1, -1).Day())-1)
-	}
-	return &due, now.After(due.AddDate(0, 0, 1))
 }

@@ -181,31 +181,3 @@ func TestDocsUpdateRefuses(t *testing.T) {
 		t.Errorf("no zone: status %d: %s", status, stderr)
 	}
 }
-
-// TestDueByWord counts from the last run that passed, also over the ends of months.
-func TestDueByWord(t *testing.T) {
-	t.Parallel()
-	day := func(text string) time.Time {
-		at, err := time.Parse(time.DateOnly, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at
-	}
-	for _, c := range []struct{ every, passed, due string }{
-		{"weekly", "2026-12-28", "2027-01-04"}, {"monthly", "2026-01-31", "2026-02-28"}, {"monthly", "2028-01-31", "2028-02-29"},
-		{"quarterly", "2026-11-30", "2027-02-28"}, {"semi-annual", "2026-02-27", "2026-08-27"}, {"annual", "2028-02-29", "2029-02-28"},
-	} {
-		pasts := []firedrill.Past{{Verdict: firedrill.Failed, Started: day(c.passed).AddDate(0, 0, 1)}, {Verdict: firedrill.Passed, Started: day(c.passed)}}
-		due, overdue := dueByWord(firedrill.Drill{Every: c.every}, pasts, day(c.due))
-		if due == nil || due.Format(time.DateOnly) != c.due || overdue {
-			t.Errorf("%s after %s: %v, overdue %v", c.every, c.passed, due, overdue)
-		}
-		if _, overdue := dueByWord(firedrill.Drill{Every: c.every}, pasts, day(c.due).AddDate(0, 0, 2)); !overdue {
-			t.Errorf("%s after %s is not overdue", c.every, c.passed)
-		}
-	}
-	if due, _ := dueByWord(firedrill.Drill{Every: "monthly"}, nil, day("2026-01-01")); due != nil {
-		t.Errorf("what never passed is due at %v", due)
-	}
-}

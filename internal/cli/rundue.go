@@ -83,6 +83,9 @@ func (a *app) runDue(ctx context.Context) (err error) {
 			err = refused
 		}
 	}
+	if err == nil {
+		a.score = a.scoreNow(ctx, s, p)
+	}
 	live.Close()
 	return a.concludeDue(ctx, results, left, err)
 }

@@ -39,7 +39,7 @@ func (a *app) duties(ctx context.Context, s *station, p *firedrill.Plan) ([]duty
 		pasts := briefly(runs, d.Name)
 		stands := table.Stand(pasts, a.Now())
 		if stands.Waits != nil {
-			if err := a.remarked(ctx, s, runs, pasts, *stands.Waits); err != nil {
+			if err := a.remarked(ctx, s, pasts, *stands.Waits); err != nil {
 				return nil, err
 			}
 			stands = table.Stand(pasts, a.Now())
@@ -61,17 +61,8 @@ func briefly(runs []journal.Run, drill string) []firedrill.Past {
 }
 
 // remarked adds to a run what people said about it.
-func (a *app) remarked(ctx context.Context, s *station, runs []journal.Run, pasts []firedrill.Past, of firedrill.Past) error {
-	newer := 0 // runs that the query gives before it
-	for _, r := range runs {
-		if r.Drill == of.Drill && r.Environment == of.Environment {
-			newer++
-			if r.ID == of.Run {
-				break
-			}
-		}
-	}
-	full, err := a.pasts(ctx, s, journal.Query{Drill: of.Drill, Environment: of.Environment, Limit: newer})
+func (a *app) remarked(ctx context.Context, s *station, pasts []firedrill.Past, of firedrill.Past) error {
+	full, err := a.pasts(ctx, s, journal.Query{Drill: of.Drill, Environment: of.Environment, Before: of.Started.Add(time.Nanosecond), Limit: 1})
 	if err != nil {
 		return err
 	}

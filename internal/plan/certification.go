@@ -11,6 +11,7 @@ import (
 
 	"firedrill"
 	"firedrill/internal/certify"
+	"firedrill/internal/schedule"
 )
 
 // certification reads what the plan says about its score. Drills are known already.
@@ -62,8 +63,10 @@ func (b *builder) rubricItem(n *node, item firedrill.RubricItem, drills []string
 			b.fail(n.get("drills").items[i].pos, fmt.Sprintf("the plan has no drill %q", d), nearest(d, drills))
 		}
 	}
-	if item.Every != "" && !slices.Contains(Every(), item.Every) {
-		b.fail(n.get("every").pos, fmt.Sprintf("every: %q is no frequency", item.Every), nearest(item.Every, Every()))
+	if item.Every != "" {
+		if _, err := schedule.Parse(item.Every); err != nil {
+			b.fail(n.get("every").pos, fmt.Sprintf("every: %q is no frequency", item.Every), nearest(item.Every, Every()))
+		}
 	}
 }
 
@@ -89,7 +92,8 @@ func certificationSchema(lib Library) *jsonschema.Schema {
 	s := typeSchema(reflect.TypeFor[firedrill.Certification]())
 	s.Description = "what the score is made of; left out: the default rubric"
 	item := s.Properties["items"].Items.Properties
-	item["use"].Enum, item["every"].Enum = anyOf(lib.Names()), anyOf(Every())
+	item["use"].Enum = anyOf(lib.Names())
+	item["every"] = everySchema()
 	return s
 }
 
