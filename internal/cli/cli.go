@@ -88,6 +88,7 @@ type app struct {
 	out, err *term.Page
 	global   globalOptions
 	planned  string        // the plan file that was read; "" if none was
+	unsealed []string      // why runs have no evidence yet
 	patience time.Duration // of the way back with a platform that is away; 0: the runner's own
 
 	mu sync.Mutex
@@ -150,7 +151,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 		}
 	}
 	add("drill", a.demoCommand(), a.initCommand(), a.doctorCommand(), a.runCommand(), a.planCommand(), a.recoverCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
-	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.auditCommand(), a.runbookCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.historyCommand(), a.showCommand(), a.auditCommand(), a.runbookCommand(), a.evidenceCommand(), a.noteCommand(), a.ackCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())
 	add("other", a.versionCommand(), a.completionCommand())

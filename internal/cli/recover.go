@@ -21,6 +21,7 @@ import (
 // recoverOptions are the flags of `recover`.
 type recoverOptions struct {
 	to, undo, began string
+	said            occasionOptions
 }
 
 func (a *app) recoverCommand() *cobra.Command {
@@ -56,6 +57,7 @@ The state that was replaced can be brought back: --undo RUN.`,
 			return a.recover(c.Context(), names[0], o)
 		},
 	}
+	o.said.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "`point` to return to")
 	f.StringVar(&o.undo, "undo", "", "bring back what the recovery `RUN` replaced")
@@ -70,6 +72,10 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 		return err
 	}
 	began, err := a.incidentBegan(o.began)
+	if err != nil {
+		return err
+	}
+	occasion, err := o.said.occasion()
 	if err != nil {
 		return err
 	}
@@ -111,6 +117,7 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 	if err != nil {
 		return err
 	}
+	prog.Occasion = occasion
 	return a.recoverWith(ctx, s, live, *prog, p.Drills[i].Unattended)
 }
 
@@ -132,6 +139,10 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 		return err
 	}
 	began, err := a.incidentBegan(o.began)
+	if err != nil {
+		return err
+	}
+	occasion, err := o.said.occasion()
 	if err != nil {
 		return err
 	}
@@ -164,6 +175,7 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 		}
 	}
 	unattended := slices.ContainsFunc(p.Drills, func(d firedrill.Drill) bool { return d.Name == then.Drill && d.Unattended })
+	prog.Occasion = occasion
 	return a.recoverWith(ctx, s, live, *prog, unattended)
 }
 

@@ -1,0 +1,84 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"firedrill"
+)
+
+// WriteLocked writes a small file that nobody, the owner of the bucket included, can
+// change or remove before a moment: object lock in mode COMPLIANCE. It looks whether
+// the store really keeps it so. The bucket has to have been made with object lock.
+func (b *Bucket) WriteLocked(ctx context.Context, name string, data []byte, until time.Time) error {
+	c, err := b.beginFile(ctx, "write to the bucket under lock", name, false)
+	if err != nil {
+		return err
+	}
+	sum := digest(data)
+	opts := minio.PutObjectOptions{Mode: minio.Compliance, RetainUntilDate: until.UTC()}
+	info, err := b.once.PutObject(c.ctx, b.bucket, b.key(name), bytes.NewReader(data), int64(len(data)), sum.md5Base64(), sum.sha256Hex(), opts)
+	if err != nil {
+		return c.fail(err)
+	}
+	if info.ETag == "" {
+		return c.notAStore(noETag)
+	}
+	mode, kept, err := b.repeats.GetObjectRetention(c.ctx, b.bucket, b.key(name), info.VersionID)
+	if err != nil || mode == nil || *mode != minio.Compliance || kept == nil || kept.Before(until.Truncate(time.Second)) {
+		return c.error(firedrill.KindUnsupported, "it is stored, and not locked", "use a bucket that was made with object lock (and so with versions), on a store that has it", nil)
+	}
+	return nil
+}
+
+// Locked gives the content of every version of every file directly below the prefix
+// that is locked in mode COMPLIANCE: what a newer version or a mark of removal hides,
+// too.
+func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
+	c := b.begin(ctx, "read the locked files of the bucket", "", true)
+	ctx, cancel := context.WithCancel(c.ctx) // ends the library's goroutine
+	defer cancel()
+	var found [][]byte
+	for object := range b.repeats.Client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix, WithVersions: true}) {
+		if object.Err != nil {
+			return nil, c.fail(object.Err)
+		}
+		if object.IsDeleteMarker || !plain(object.Key[min(len(object.Key), len(b.prefix)):]) {
+			continue
+		}
+		mode, _, err := b.repeats.GetObjectRetention(ctx, b.bucket, object.Key, object.VersionID)
+		if minio.ToErrorResponse(err).Code == "NoSuchObjectLockConfiguration" || err == nil && (mode == nil || *mode != minio.Compliance) {
+			continue
+		}
+		if err != nil {
+			return nil, c.fail(err)
+		}
+		data, err := b.version(ctx, object.Key, object.VersionID)
+		if err != nil {
+			return nil, c.fail(err)
+		}
+		found = append(found, data)
+	}
+	if c.ctx.Err() != nil { // the list may have ended early
+		return nil, c.givenUp()
+	}
+	return found, nil
+}
+
+func (b *Bucket) version(ctx context.Context, key, id string) ([]byte, error) {
+	body, _, _, err := b.repeats.GetObject(ctx, b.bucket, key, minio.GetObjectOptions{VersionID: id})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close() //nolint:errcheck // reading tells
+	data, err := io.ReadAll(io.LimitReader(body, maxSmall+1))
+	if err == nil && len(data) > maxSmall {
+		err = fmt.Errorf("%s is larger than %d bytes", key, maxSmall)
+	}
+	return data, err
+}
