@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"firedrill"
 	"firedrill/internal/cli/term"
@@ -214,4 +216,37 @@ func (a *app) tellUnsealed() {
 		a.err.Line(term.Warn, "evidence", text)
 	}
 	a.unsealed = nil
+}
+
+// showSeal says whether a run is sealed, and what people added to it.
+func (a *app) showSeal(s *station, r firedrill.Result) error {
+	sealed, err := evidence.Sealed(s.home.Dir())
+	if err != nil {
+		return err
+	}
+	remarks, err := evidence.Remarks(s.home.Dir())
+	if err != nil {
+		return err
+	}
+	e, is := sealed[r.Run]
+	switch {
+	case is:
+		a.out.Line(term.Plain, "  evidence", fmt.Sprintf("sealed as entry %d; check it: firedrill evidence verify", e.Sequence))
+	case r.Verdict != "":
+		a.out.Line(term.Warn, "  evidence", "not sealed yet; the next run seals it, and firedrill evidence verify")
+	}
+	if r.Ticket != nil {
+		a.out.Line(term.Plain, "  ticket", *r.Ticket)
+	}
+	if r.Approver != nil {
+		a.out.Line(term.Plain, "  approver", *r.Approver)
+	}
+	for _, m := range past(r, remarks[r.Run]).Remarks {
+		text := m.By + " on " + m.At.Local().Format(time.DateTime)
+		if m.Text != "" {
+			text += ": " + m.Text
+		}
+		a.out.Line(term.Plain, "  "+string(m.Kind), text)
+	}
+	return nil
 }

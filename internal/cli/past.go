@@ -42,15 +42,13 @@ func (a *app) pasts(ctx context.Context, s *station, q journal.Query) ([]firedri
 				return nil, err
 			}
 		}
-		p := past(r)
-		p.Remarks = append(p.Remarks, remarks[r.Run]...)
-		all = append(all, p)
+		all = append(all, past(r, remarks[r.Run]))
 	}
 	return all, nil
 }
 
-// past is a result in brief.
-func past(r firedrill.Result) firedrill.Past {
+// past is a result in brief, with what people added later.
+func past(r firedrill.Result, remarks []firedrill.Remark) firedrill.Past {
 	p := firedrill.Past{Run: r.Run, Drill: r.Drill, Use: r.Use, Title: r.Title, Environment: r.Environment, Class: r.Class,
 		Verdict: r.Verdict, ReasonCode: r.ReasonCode, State: r.State, Started: r.Started, Finished: r.Finished, Executor: r.Executor, Incident: r.Incident != nil,
 		RTO: firedrill.Figure{Actual: r.RTO.Actual, Target: r.RTO.Target}, RPO: firedrill.Figure{Actual: r.RPO.Actual, Target: r.RPO.Target},
@@ -58,6 +56,7 @@ func past(r firedrill.Result) firedrill.Past {
 	if r.Comment != "" {
 		p.Remarks = []firedrill.Remark{{Kind: firedrill.RemarkNote, At: r.Started, By: r.Executor, Text: r.Comment}}
 	}
+	p.Remarks = append(p.Remarks, remarks...)
 	return p
 }
 
