@@ -20,25 +20,31 @@ func (b *Bucket) WriteLocked(ctx context.Context, name string, data []byte, unti
 	if err != nil {
 		return err
 	}
+	const remedy = "use a bucket that was made with object lock, on a store that has it"
 	sum := digest(data)
 	opts := minio.PutObjectOptions{Mode: minio.Compliance, RetainUntilDate: until.UTC()}
 	info, err := b.once.PutObject(c.ctx, b.bucket, b.key(name), bytes.NewReader(data), int64(len(data)), sum.md5Base64(), sum.sha256Hex(), opts)
+	switch answer := minio.ToErrorResponse(err); {
+	case answer.Code == "InvalidRequest" || answer.Code == "NotImplemented":
+		return c.error(firedrill.KindUnsupported, "nothing can be locked there: "+c.text(answer), remedy, nil)
+	case err != nil:
+		return c.fail(err)
+	case info.ETag == "":
+		return c.notAStore(noETag)
+	}
+	content, kept, err := b.version(c.ctx, b.key(name), info.VersionID)
 	if err != nil {
 		return c.fail(err)
 	}
-	if info.ETag == "" {
-		return c.notAStore(noETag)
-	}
-	mode, kept, err := b.repeats.GetObjectRetention(c.ctx, b.bucket, b.key(name), info.VersionID)
-	if err != nil || mode == nil || *mode != minio.Compliance || kept == nil || kept.Before(until.Truncate(time.Second)) {
-		return c.error(firedrill.KindUnsupported, "it is stored, and not locked", "use a bucket that was made with object lock (and so with versions), on a store that has it", nil)
+	if !bytes.Equal(content, data) || kept.Before(until.Truncate(time.Second)) {
+		return c.error(firedrill.KindUnsupported, "it is stored, and not locked", remedy, nil)
 	}
 	return nil
 }
 
 // Locked gives the content of every version of every file directly below the prefix
-// that is locked in mode COMPLIANCE: what a newer version or a mark of removal hides,
-// too.
+// that was locked in mode COMPLIANCE: what a newer version or a mark of removal
+// hides, too.
 func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
 	c := b.begin(ctx, "read the locked files of the bucket", "", true)
 	ctx, cancel := context.WithCancel(c.ctx) // ends the library's goroutine
@@ -51,18 +57,13 @@ func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
 		if object.IsDeleteMarker || !plain(object.Key[min(len(object.Key), len(b.prefix)):]) {
 			continue
 		}
-		mode, _, err := b.repeats.GetObjectRetention(ctx, b.bucket, object.Key, object.VersionID)
-		if minio.ToErrorResponse(err).Code == "NoSuchObjectLockConfiguration" || err == nil && (mode == nil || *mode != minio.Compliance) {
-			continue
-		}
+		data, until, err := b.version(ctx, object.Key, object.VersionID)
 		if err != nil {
 			return nil, c.fail(err)
 		}
-		data, err := b.version(ctx, object.Key, object.VersionID)
-		if err != nil {
-			return nil, c.fail(err)
+		if !until.IsZero() {
+			found = append(found, data)
 		}
-		found = append(found, data)
 	}
 	if c.ctx.Err() != nil { // the list may have ended early
 		return nil, c.givenUp()
@@ -70,15 +71,28 @@ func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
 	return found, nil
 }
 
-func (b *Bucket) version(ctx context.Context, key, id string) ([]byte, error) {
+// version reads a version of a file, and until when it is locked in mode COMPLIANCE:
+// zero if it is not.
+func (b *Bucket) version(ctx context.Context, key, id string) (data []byte, until time.Time, err error) {
+	if id == "null" { // a file of a bucket without versions
+		id = ""
+	}
+	// Not every store tells it with the content, nor in the form of its own request.
+	about, err := b.repeats.StatObject(ctx, b.bucket, key, minio.StatObjectOptions{VersionID: id})
+	if err != nil || about.Metadata.Get("X-Amz-Object-Lock-Mode") != string(minio.Compliance) {
+		return nil, until, err
+	}
+	if until, err = time.Parse(time.RFC3339, about.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date")); err != nil {
+		return nil, until, err
+	}
 	body, _, _, err := b.repeats.GetObject(ctx, b.bucket, key, minio.GetObjectOptions{VersionID: id})
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	defer body.Close() //nolint:errcheck // reading tells
-	data, err := io.ReadAll(io.LimitReader(body, maxSmall+1))
+	data, err = io.ReadAll(io.LimitReader(body, maxSmall+1))
 	if err == nil && len(data) > maxSmall {
 		err = fmt.Errorf("%s is larger than %d bytes", key, maxSmall)
 	}
-	return data, err
+	return data, until, err
 }

@@ -1,0 +1,71 @@
+package bucket
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"firedrill"
+	"firedrill/internal/testkit/s3test"
+)
+
+// TestLockedFilesStay writes under lock, and tries to remove, to replace and to hide.
+func TestLockedFilesStay(t *testing.T) {
+	t.Parallel()
+	s := s3test.StartVersioned(t)
+	b := open(t, s, "s3://"+s.LockingBucket("locking")+"/a")
+	until := time.Now().Add(24 * time.Hour)
+	if err := b.WriteLocked(t.Context(), "one.txt", []byte("one"), until); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Write(t.Context(), "two.txt", []byte("nobody locked it")); err != nil {
+		t.Fatal(err)
+	}
+	for object := range s.Admin.Client.ListObjects(t.Context(), "locking", minio.ListObjectsOptions{Prefix: "a/one.txt", WithVersions: true}) {
+		if err := s.Admin.RemoveObject(t.Context(), "locking", object.Key, minio.RemoveObjectOptions{VersionID: object.VersionID, GovernanceBypass: true}); err == nil {
+			t.Error("the version was removed by who has every right")
+		}
+	}
+	found := func() []string {
+		t.Helper()
+		files, err := b.Locked(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, f := range files {
+			texts = append(texts, string(f))
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	if got := found(); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("locked: %q", got)
+	}
+	if err := b.Write(t.Context(), "one.txt", []byte("another")); err != nil {
+		t.Logf("replacing it: %v", err)
+	}
+	if err := b.Remove(t.Context(), "one.txt"); err != nil {
+		t.Logf("hiding it: %v", err)
+	}
+	if got := found(); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("locked, after it was replaced and hidden: %q", got)
+	}
+}
+
+// TestABucketWithoutLocksSaysSo writes under lock where nothing can be locked.
+func TestABucketWithoutLocksSaysSo(t *testing.T) {
+	t.Parallel()
+	s := s3test.Start(t)
+	b := open(t, s, "s3://"+s.Bucket("plain"))
+	err := b.WriteLocked(t.Context(), "one.txt", []byte("one"), time.Now().Add(time.Hour))
+	if err == nil || firedrill.RemedyOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	t.Log(err, firedrill.RemedyOf(err))
+	if files, err := b.Locked(t.Context()); err != nil || len(files) > 0 {
+		t.Errorf("%q, %v", files, err)
+	}
+}
