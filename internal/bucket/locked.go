@@ -32,21 +32,22 @@ func (b *Bucket) WriteLocked(ctx context.Context, name string, data []byte, unti
 	case info.ETag == "":
 		return c.notAStore(noETag)
 	}
-	content, kept, err := b.version(c.ctx, b.key(name), info.VersionID)
+	kept, err := b.repeats.StatObject(c.ctx, b.bucket, b.key(name), minio.StatObjectOptions{VersionID: info.VersionID})
 	if err != nil {
 		return c.fail(err)
 	}
-	if !bytes.Equal(content, data) || kept.Before(until.Truncate(time.Second)) {
+	t, terr := time.Parse(time.RFC3339, kept.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	if kept.Metadata.Get("X-Amz-Object-Lock-Mode") != string(minio.Compliance) || terr != nil || t.Before(until.Truncate(time.Second)) {
 		return c.error(firedrill.KindUnsupported, "it is stored, and not locked", remedy, nil)
 	}
 	return nil
 }
 
-// Locked gives the content of every version of every file directly below the prefix
-// that was locked in mode COMPLIANCE: what a newer version or a mark of removal
-// hides, too.
-func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
-	c := b.begin(ctx, "read the locked files of the bucket", "", true)
+// Versions gives the content of every version of every file directly below the
+// prefix: what a newer version or a mark of removal hides, too. What is not locked
+// counts as well, because not every store tells the lock of an older version.
+func (b *Bucket) Versions(ctx context.Context) ([][]byte, error) {
+	c := b.begin(ctx, "read the versions in the bucket", "", true)
 	ctx, cancel := context.WithCancel(c.ctx) // ends the library's goroutine
 	defer cancel()
 	var found [][]byte
@@ -57,13 +58,11 @@ func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
 		if object.IsDeleteMarker || !plain(object.Key[min(len(object.Key), len(b.prefix)):]) {
 			continue
 		}
-		data, until, err := b.version(ctx, object.Key, object.VersionID)
+		data, err := b.version(ctx, object.Key, object.VersionID)
 		if err != nil {
 			return nil, c.fail(err)
 		}
-		if !until.IsZero() {
-			found = append(found, data)
-		}
+		found = append(found, data)
 	}
 	if c.ctx.Err() != nil { // the list may have ended early
 		return nil, c.givenUp()
@@ -71,28 +70,19 @@ func (b *Bucket) Locked(ctx context.Context) ([][]byte, error) {
 	return found, nil
 }
 
-// version reads a version of a file, and until when it is locked in mode COMPLIANCE:
-// zero if it is not.
-func (b *Bucket) version(ctx context.Context, key, id string) (data []byte, until time.Time, err error) {
+// version reads a version of a file.
+func (b *Bucket) version(ctx context.Context, key, id string) ([]byte, error) {
 	if id == "null" { // a file of a bucket without versions
 		id = ""
 	}
-	// Not every store tells it with the content, nor in the form of its own request.
-	about, err := b.repeats.StatObject(ctx, b.bucket, key, minio.StatObjectOptions{VersionID: id})
-	if err != nil || about.Metadata.Get("X-Amz-Object-Lock-Mode") != string(minio.Compliance) {
-		return nil, until, err
-	}
-	if until, err = time.Parse(time.RFC3339, about.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date")); err != nil {
-		return nil, until, err
-	}
 	body, _, _, err := b.repeats.GetObject(ctx, b.bucket, key, minio.GetObjectOptions{VersionID: id})
 	if err != nil {
-		return nil, until, err
+		return nil, err
 	}
 	defer body.Close() //nolint:errcheck // reading tells
-	data, err = io.ReadAll(io.LimitReader(body, maxSmall+1))
+	data, err := io.ReadAll(io.LimitReader(body, maxSmall+1))
 	if err == nil && len(data) > maxSmall {
 		err = fmt.Errorf("%s is larger than %d bytes", key, maxSmall)
 	}
-	return data, until, err
+	return data, err
 }

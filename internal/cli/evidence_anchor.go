@@ -206,8 +206,8 @@ func (a *app) anchorText(ctx context.Context, from string) (string, error) {
 			return "", err
 		}
 		defer b.Close()
-		// Every version counts that cannot be removed: a newer one hides nothing.
-		files, err := b.Locked(ctx)
+		// Every version counts: a newer one hides nothing.
+		files, err := b.Versions(ctx)
 		return string(bytes.Join(files, []byte("\n"))), err
 	}
 	info, err := os.Stat(from)
