@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,7 +119,8 @@ drills:
 		looked := make(chan int)
 		go func() { looked <- watchChildren(t, stop, canaries) }()
 		runs := 0
-		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "--verbose"}, {"run", "failing", "--json"}, {"history"}, {"status", "--json"}} {
+		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "--verbose"}, {"run", "failing", "--json"}, {"history"}, {"status", "--json"},
+			{"ack", "latest", "--json"}, {"note", "latest", "looked into it"}, {"evidence", "verify"}, {"evidence", "anchor", "--print"}, {"evidence", "export", "--artefacts", "-o", filepath.Join(home, "export")}, {"show", "latest"}} {
 			var out, told bytes.Buffer
 			status := Run(Process{Args: append(args, "--plan", plan, "--home", home), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &told,
 				Getenv: func(name string) string { return map[string]string{"PATH": os.Getenv("PATH")}[name] }, Now: time.Now, Version: "test"})
@@ -127,7 +129,7 @@ drills:
 			if args[0] == "run" {
 				runs++
 			}
-			if want := args[1:]; len(want) > 0 && want[0] == "failing" && status == 0 || args[len(args)-1] == "--verbose" && status != 0 || args[0] == "validate" && status != 0 {
+			if want := args[1:]; len(want) > 0 && want[0] == "failing" && status == 0 || args[len(args)-1] == "--verbose" && status != 0 || slices.Contains([]string{"validate", "ack", "note", "evidence", "show"}, args[0]) && status != 0 {
 				t.Errorf("%v ended with status %d:\n%s%s", args, status, &out, &told)
 			}
 		}
@@ -138,6 +140,9 @@ drills:
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if sealed, err := filepath.Glob(filepath.Join(home, "export", "runs", "*", "evidence.json")); err != nil || len(sealed) != 3 {
+		t.Errorf("%d bundles were searched, want 3: %v", len(sealed), err)
 	}
 	files := 0
 	err = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
