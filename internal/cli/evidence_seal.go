@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"firedrill"
@@ -162,7 +163,8 @@ func (a *app) sealPending(ctx context.Context, s *station) {
 		a.notSealed("", err)
 		return
 	}
-	for _, run := range runs {
+	failures := 0
+	for _, run := range slices.Backward(runs) { // in the order in which they began
 		if _, is := sealed[run.ID]; is || run.Finished.IsZero() {
 			continue
 		}
@@ -171,9 +173,14 @@ func (a *app) sealPending(ctx context.Context, s *station) {
 			continue
 		}
 		if err := a.sealLate(ctx, s, run.ID); err != nil {
-			a.notSealed(run.ID, err)
-			return
+			failures++
+			if failures == 1 { // what hinders one may hinder all
+				a.notSealed(run.ID, err)
+			}
 		}
+	}
+	if failures > 1 {
+		a.unsealed = append(a.unsealed, fmt.Sprintf("%d more runs are not sealed yet", failures-1))
 	}
 }
 
