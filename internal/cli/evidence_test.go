@@ -38,7 +38,7 @@ func finishedIn(t *testing.T, dir string, runs ...string) {
 		err := j.Append(t.Context(), run, []firedrill.Record{
 			{Seq: 1, At: firedrill.Stamp{Wall: at}, Body: firedrill.RunStarted{Format: firedrill.RecordFormat, Run: run, Version: "test", Executor: "me@host", Program: firedrill.Program{
 				Drill: "d1", Title: "a drill", PlanHash: "abcd", Environment: firedrill.Environment{Name: "sandbox", Class: firedrill.ClassSandbox},
-				Steps: []firedrill.Step{{ID: "look", Phase: firedrill.Verify, Uses: "http.get"}},
+				Steps:    []firedrill.Step{{ID: "look", Phase: firedrill.Verify, Uses: "http.get"}},
 				Occasion: &firedrill.Occasion{Note: "quarterly", Ticket: "OPS-1", Approver: "A. Example"}}}},
 			{Seq: 2, At: firedrill.Stamp{Wall: at.Add(time.Minute)}, Body: firedrill.Finished{Verdict: firedrill.Failed, ReasonCode: firedrill.ReasonDataDiffers, Environment: firedrill.Restored}},
 		})

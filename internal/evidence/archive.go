@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"errors"
+	"fmt"
 
 	"io/fs"
 	"maps"
@@ -92,6 +93,9 @@ func Sealed(dir string) (map[string]Entry, error) {
 // A process that is killed in the middle leaves a run that is not sealed, which may
 // be sealed again.
 func (a Archive) Seal(facts Facts, documents map[string][]byte) (Entry, error) {
+	if !plainRun(facts.Run) {
+		return Entry{}, &firedrill.Error{Op: "seal the evidence", Kind: firedrill.KindInternal, Target: fmt.Sprintf("run %q", facts.Run), Detail: "its id is no plain name"}
+	}
 	run := filepath.Join(a.Dir, RunsFolder, facts.Run)
 	e, err := a.locked(func() (Entry, error) {
 		if sealed, err := Sealed(a.Dir); err != nil || sealed[facts.Run].Sequence != 0 {

@@ -24,8 +24,9 @@ package evidence
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"firedrill"
@@ -154,22 +155,33 @@ type Entry struct {
 	Run      string
 }
 
-// entryName is the form of an entry's name.
-var entryName = regexp.MustCompile(`^(\d{8,18})-(run|note|ack)-([A-Za-z0-9][A-Za-z0-9._-]{0,127})\.json$`)
-
 // String is the name of the entry's file.
 func (e Entry) String() string { return fmt.Sprintf("%08d-%s-%s.json", e.Sequence, e.Kind, e.Run) }
 
 // ParseEntry reads the name of an entry's file; ok is false where it is none, or
 // not the name that [Entry.String] gives.
 func ParseEntry(name string) (e Entry, ok bool) {
-	m := entryName.FindStringSubmatch(name)
-	if m == nil {
+	base, is := strings.CutSuffix(name, ".json")
+	number, rest, _ := strings.Cut(base, "-")
+	kind, run, _ := strings.Cut(rest, "-")
+	e.Kind, e.Run = Kind(kind), run
+	if !is || !slices.Contains([]Kind{KindRun, KindNote, KindAck}, e.Kind) || !plainRun(run) {
 		return Entry{}, false
 	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	e = Entry{n, Kind(m[2]), m[3]}
-	return e, err == nil && n > 0 && e.String() == name
+	n, err := strconv.ParseInt(number, 10, 64)
+	e.Sequence = n
+	if err != nil || n < 1 || e.String() != name {
+		return Entry{}, false
+	}
+	return e, true
+}
+
+// plainRun tells whether a run's id is a plain name of a folder.
+func plainRun(run string) bool {
+	strange := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_' && r != '.'
+	}
+	return run != "" && len(run) <= 128 && run[0] != '.' && !strings.ContainsFunc(run, strange)
 }
 
 func storage(op, target string, err error) error {
