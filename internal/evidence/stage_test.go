@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -107,6 +108,9 @@ func load(t testing.TB, dir string) fstest.MapFS {
 // findings verifies and gives what was found, one line each.
 func findings(t testing.TB, fsys fs.FS, o Options) []string {
 	t.Helper()
+	if m, is := fsys.(fstest.MapFS); is {
+		fsys = treeOf(m)
+	}
 	r, err := Verify(fsys, o)
 	if err != nil {
 		t.Fatal(err)
@@ -125,3 +129,80 @@ func findings(t testing.TB, fsys fs.FS, o Options) []string {
 func (a Archive) entryFile(n int64, kind Kind, run string) string {
 	return path.Join(Folder, a.Signer.Key().ID(), Entry{n, kind, run}.String())
 }
+
+// tree is a file system in memory that knows its folders: MapFS looks through all
+// files for each, which would be most of the time of these tests.
+type tree struct {
+	fstest.MapFS
+	folders map[string][]fs.DirEntry
+}
+
+func treeOf(m fstest.MapFS) tree {
+	t := tree{m, map[string][]fs.DirEntry{".": nil}}
+	for name, f := range m {
+		t.add(name, node{name: path.Base(name), mode: f.Mode, size: int64(len(f.Data))})
+	}
+	for _, all := range t.folders {
+		slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	}
+	return t
+}
+
+func (t tree) add(name string, n node) {
+	dir := path.Dir(name)
+	if _, known := t.folders[dir]; !known {
+		t.folders[dir] = nil
+		t.add(dir, node{name: path.Base(dir), mode: fs.ModeDir | 0o700})
+	}
+	t.folders[dir] = append(t.folders[dir], fs.FileInfoToDirEntry(n))
+}
+
+func (t tree) ReadDir(name string) ([]fs.DirEntry, error) {
+	all, known := t.folders[name]
+	if !known {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
+	}
+	return all, nil
+}
+
+func (t tree) Stat(name string) (fs.FileInfo, error) {
+	if _, folder := t.folders[name]; folder {
+		return node{name: path.Base(name), mode: fs.ModeDir | 0o700}, nil
+	}
+	f, known := t.MapFS[name]
+	if !known {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return node{name: path.Base(name), mode: f.Mode, size: int64(len(f.Data))}, nil
+}
+
+// Open looks for files before it lets MapFS look for folders.
+func (t tree) Open(name string) (fs.File, error) {
+	if _, known := t.MapFS[name]; !known {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return t.MapFS.Open(name)
+}
+
+// ReadFile is not MapFS's own, which would look again.
+func (t tree) ReadFile(name string) ([]byte, error) {
+	f, known := t.MapFS[name]
+	if !known {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return f.Data, nil
+}
+
+// node is what a tree knows of a file or folder.
+type node struct {
+	name string
+	mode fs.FileMode
+	size int64
+}
+
+func (n node) Name() string       { return n.name }
+func (n node) Size() int64        { return n.size }
+func (n node) Mode() fs.FileMode  { return n.mode }
+func (n node) ModTime() time.Time { return time.Time{} }
+func (n node) IsDir() bool        { return n.mode.IsDir() }
+func (n node) Sys() any           { return nil }
