@@ -367,6 +367,28 @@ func TestACutTailNeedsAnAnchor(t *testing.T) {
 	}
 }
 
+// TestAChainThatIsWrittenAnewNeedsAnAnchor signs the last entry again, with the key.
+func TestAChainThatIsWrittenAnewNeedsAnAnchor(t *testing.T) {
+	t.Parallel()
+	a := chainOf(t, 3)
+	anchor, err := a.Anchor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := Entries(a.Chain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mutant{fs: load(t, a.Dir), archive: a, entries: entries, at: 2}
+	m.again(t, a.Signer)
+	if found := findings(t, m.fs, Options{}); len(found) != 0 {
+		t.Errorf("without an anchor: %q", found)
+	}
+	if found := findings(t, m.fs, Options{Anchors: []Anchor{anchor}}); len(found) != 1 || !strings.Contains(found[0], "the chain was written anew") {
+		t.Errorf("with an anchor: %q", found)
+	}
+}
+
 // TestAnotherKeyIsNotTaken signs everything anew: only who has the key sees it.
 func TestAnotherKeyIsNotTaken(t *testing.T) {
 	t.Parallel()
