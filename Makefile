@@ -34,6 +34,7 @@ bench: ## measurements, side by side with what they are compared to
 	$(GO) run ./bench/transfer
 	$(GO) run ./bench/measure
 	$(GO) run ./bench/history
+	$(GO) run ./bench/evidence
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/journal ./internal/engine ./internal/testkit/sandboxtest
 
 fuzz: ## every fuzz target for FUZZTIME

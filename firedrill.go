@@ -234,7 +234,15 @@ type Program struct {
 	PlanFile    string        `json:"plan_file,omitempty"`
 	PlanHash    string        `json:"plan_hash,omitempty"`
 	Incident    *Incident     `json:"incident,omitempty"` // nil: a drill
+	Occasion    *Occasion     `json:"occasion,omitempty"` // what a person said about it; nil: nothing
 	Steps       []Step        `json:"steps"`
+}
+
+// Occasion is what a person says about a run when it begins, for the evidence.
+type Occasion struct {
+	Note     string `json:"note,omitempty"`
+	Ticket   string `json:"ticket,omitempty"`
+	Approver string `json:"approver,omitempty"`
 }
 
 // Step is one thing to do, as data.

@@ -33,6 +33,7 @@ type Result struct {
 	Executor     string           `json:"executor"`
 	Approver     *string          `json:"approver"`
 	Ticket       *string          `json:"ticket"`
+	Comment      string           `json:"comment,omitempty"` // what a person said when it began
 	RTO          RTO              `json:"rto"`
 	RPO          RPO              `json:"rpo"`
 	Availability Availability     `json:"availability"`

@@ -37,6 +37,7 @@ func rules() []rule {
 		{pkg: "internal/state", may: []string{vocabulary}, why: "where things are stored, not what they mean"},
 		{pkg: "internal/state/shared", may: []string{vocabulary, "internal/state", "internal/journal", "internal/bucket", "internal/hold"}, why: "a bucket that is mirrored by a folder and a journal of this machine"},
 		{pkg: "internal/state/statetest", may: []string{vocabulary, "internal/state", "internal/journal"}, why: "the conformance suite holds for every state store"},
+		{pkg: "internal/evidence", may: []string{vocabulary}, why: "evidence is verified with what lies there and a public key, whatever wrote it"},
 		{pkg: "internal/isolation", may: []string{vocabulary}, pure: true, why: "which resource belongs to which environment follows from the configurations alone"},
 		{pkg: "internal/draft", may: []string{vocabulary, "internal/isolation"}, pure: true, why: "a drafted plan follows from the configurations alone"},
 		{pkg: "internal/drplan", may: []string{vocabulary, "internal/draft"}, pure: true, why: "what a document says and lacks follows from its text and the facts it is given"},

@@ -11,6 +11,7 @@ import (
 	"firedrill"
 	"firedrill/internal/action/cloudflare"
 	"firedrill/internal/certify"
+	"firedrill/internal/evidence"
 	"firedrill/internal/journal"
 	"firedrill/internal/plan"
 	"firedrill/internal/runner"
@@ -29,6 +30,8 @@ type gatherer struct {
 	rubric certify.Rubric
 	read   map[string][]firedrill.Record // by run
 	made   map[string]*firedrill.Program // by drill and environment; nil: it cannot run there
+	sealed evidence.Bundles
+	said   map[string][]firedrill.Remark // by run
 }
 
 // certificate computes the score of a plan from what ran, and from checks that it
@@ -46,6 +49,12 @@ func (a *app) certificate(ctx context.Context, s *station, p *firedrill.Plan) (c
 		if g.j, err = m.Current(ctx); err != nil {
 			return rubric, certify.Result{}, err
 		}
+	}
+	if g.sealed, err = evidence.FindBundles(s.home.Dir()); err != nil {
+		return rubric, certify.Result{}, err
+	}
+	if g.said, err = evidence.Remarks(s.home.Dir()); err != nil {
+		return rubric, certify.Result{}, err
 	}
 	items, err := a.prerequisites(ctx, s, p)
 	if err != nil {
@@ -248,8 +257,12 @@ func (g *gatherer) evidence(run journal.Run, every string) (certify.Run, error) 
 	if err != nil {
 		return out, err
 	}
-	out.Past = past(r)
-	out.Problem = g.contradiction(run, r)
+	out.Past = past(r, g.said[r.Run])
+	if out.Problem = g.contradiction(run, r); out.Problem == "" {
+		if out.Problem, err = g.unverified(run, r); err != nil {
+			return out, err
+		}
+	}
 	until, err := expires(every, g.rubric.Grace, r.Finished)
 	if err != nil && out.Problem == "" {
 		out.Problem = "neither the drill nor the rubric says how often (every), so nobody can tell whether it is fresh"
@@ -258,6 +271,20 @@ func (g *gatherer) evidence(run journal.Run, every string) (certify.Run, error) 
 	ok := out.Problem == ""
 	out.Verified = &ok
 	return out, nil
+}
+
+// unverified names what is wrong with a run's signed evidence, "" if nothing is.
+func (g *gatherer) unverified(run journal.Run, r firedrill.Result) (string, error) {
+	facts, problem, err := g.sealed.Check(run.ID, g.s.home.RunPath(run.ID))
+	switch {
+	case err != nil:
+		return "", err
+	case problem != "":
+		return problem + ": firedrill evidence verify", nil
+	case facts.Verdict != r.Verdict || facts.State != r.State || facts.Drill != r.Drill || facts.Environment != r.Environment || facts.Class != r.Class:
+		return fmt.Sprintf("its sealed evidence says %s and %s, its records say %s and %s", facts.Verdict, facts.State, r.Verdict, r.State), nil
+	}
+	return "", nil
 }
 
 // contradiction names what does not agree about a run, "" if all does. A folder

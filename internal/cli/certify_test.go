@@ -77,6 +77,9 @@ func (c *certified) ran(days int, run history.Run) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	if status, _, stderr := c.run("evidence", "verify"); status != 0 { // seals it
+		c.t.Fatalf("status %d: %s", status, stderr)
+	}
 	return id
 }
 

@@ -90,6 +90,7 @@ type app struct {
 	planned  string           // the plan file that was read; "" if none was
 	patience time.Duration    // of the way back with a platform that is away; 0: the runner's own
 	score    *firedrill.Score // after what ran; nil: not known
+	unsealed []string         // why runs have no evidence yet
 
 	mu sync.Mutex
 	// damaged tells what a second interrupt would leave behind; set while a
@@ -150,7 +151,7 @@ and what was lost. A drill cannot lie: "passed" is true, or it is not said.`,
 			c.AddCommand(k)
 		}
 	}
-	add("look", a.statusCommand(), a.scheduleCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.certifyCommand(), a.auditCommand(), a.runbookCommand(), a.docsCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
+	add("look", a.statusCommand(), a.scheduleCommand(), a.historyCommand(), a.showCommand(), a.reportCommand(), a.certifyCommand(), a.evidenceCommand(), a.noteCommand(), a.ackCommand(), a.auditCommand(), a.runbookCommand(), a.docsCommand(), a.drillCommand(), a.actionCommand(), a.schemaCommand())
 	add("drill", a.demoCommand(), a.initCommand(), a.importCommand(), a.doctorCommand(), a.runCommand(), a.planCommand(), a.recoverCommand(), a.resumeCommand(), a.abortCommand(), a.haltCommand(), a.validateCommand(), a.selftestCommand())
 	add("backup", a.backupCommand(), a.restoreCommand())
 	add("sandbox", a.sandboxCommand())

@@ -52,6 +52,7 @@ this machine, and nothing is left but the records in the state folder.`,
 // stage is where a demo plays.
 type stage struct {
 	api, front, token string
+	workerd           string // version; "" where it is not known
 	stop              func() error
 }
 
@@ -87,6 +88,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = s.close(err) }()
+	s.workerd = st.workerd
 	var programs []firedrill.Program
 	for _, d := range p.Drills {
 		prog, err := plan.Program(p, d.Name, "", s.registry, s.library)
@@ -113,7 +115,7 @@ func (a *app) stage(ctx context.Context, o demoOptions, home string, live *term.
 		if token == "" {
 			return nil, usage("the token of the sandbox is not known", `eval "$(firedrill sandbox env)"`)
 		}
-		return &stage{strings.TrimRight(o.api, "/"), strings.TrimRight(o.front, "/"), token, func() error { return nil }}, nil
+		return &stage{strings.TrimRight(o.api, "/"), strings.TrimRight(o.front, "/"), token, "", func() error { return nil }}, nil
 	}
 	b, err := a.workerd(ctx, live)
 	if err != nil {
@@ -141,7 +143,7 @@ func (a *app) stage(ctx context.Context, o demoOptions, home string, live *term.
 	}
 	e := s.Endpoint()
 	end(term.Plain, fmt.Sprintf("ready in %s   API %s   Workers %s", term.Seconds(a.Now().Sub(started).Seconds()), hostOf(e.API), hostOf(e.Front)))
-	return &stage{e.API, e.Front, e.Token, func() error {
+	return &stage{e.API, e.Front, e.Token, b.Version, func() error {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		defer cancel()
 		err := sandboxError(s.Close(stop))

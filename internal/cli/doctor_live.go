@@ -239,7 +239,7 @@ func (a *app) proveWith(ctx context.Context, s *station, client *cloudflare.Clie
 	if err != nil {
 		return err
 	}
-	r, err := a.result(s, records)
+	r, err := a.result(ctx, s, records)
 	if err != nil {
 		return err
 	}

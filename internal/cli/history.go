@@ -240,5 +240,5 @@ func (a *app) show(ctx context.Context, run string) (err error) {
 	}
 	p.Verdict(r)
 	p.Line(term.Plain, "  records", r.Evidence)
-	return nil
+	return a.showSeal(s, r)
 }

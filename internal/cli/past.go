@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"firedrill"
+	"firedrill/internal/evidence"
 	"firedrill/internal/journal"
 )
 
@@ -14,6 +15,15 @@ import (
 // from the runs' folders; the records, which are many, only where there is none.
 func (a *app) pasts(ctx context.Context, s *station, q journal.Query) ([]firedrill.Past, error) {
 	runs, err := s.journal.Runs(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if shared, is := s.home.(sharer); is { // people add remarks on other machines, too
+		if err := shared.PullChains(ctx); err != nil {
+			return nil, err
+		}
+	}
+	remarks, err := evidence.Remarks(s.home.Dir())
 	if err != nil {
 		return nil, err
 	}
@@ -32,17 +42,22 @@ func (a *app) pasts(ctx context.Context, s *station, q journal.Query) ([]firedri
 				return nil, err
 			}
 		}
-		all = append(all, past(r))
+		all = append(all, past(r, remarks[r.Run]))
 	}
 	return all, nil
 }
 
-// past is a result in brief.
-func past(r firedrill.Result) firedrill.Past {
-	return firedrill.Past{Run: r.Run, Drill: r.Drill, Use: r.Use, Title: r.Title, Environment: r.Environment, Class: r.Class,
+// past is a result in brief, with what people added later.
+func past(r firedrill.Result, remarks []firedrill.Remark) firedrill.Past {
+	p := firedrill.Past{Run: r.Run, Drill: r.Drill, Use: r.Use, Title: r.Title, Environment: r.Environment, Class: r.Class,
 		Verdict: r.Verdict, ReasonCode: r.ReasonCode, State: r.State, Started: r.Started, Finished: r.Finished, Executor: r.Executor, Incident: r.Incident != nil,
 		RTO: firedrill.Figure{Actual: r.RTO.Actual, Target: r.RTO.Target}, RPO: firedrill.Figure{Actual: r.RPO.Actual, Target: r.RPO.Target},
 		LostBefore: r.RPO.LostBefore, LostAfter: r.RPO.LostAfter, Folder: r.Evidence}
+	if r.Comment != "" {
+		p.Remarks = []firedrill.Remark{{Kind: firedrill.RemarkNote, At: r.Started, By: r.Executor, Text: r.Comment}}
+	}
+	p.Remarks = append(p.Remarks, remarks...)
+	return p
 }
 
 // readResult reads the copy of a result that a run's folder keeps.

@@ -23,6 +23,7 @@ type recoverOptions struct {
 	to, undo, began string
 	noQuiesce       bool
 	salvage         salvageOptions
+	said            occasionOptions
 }
 
 func (a *app) recoverCommand() *cobra.Command {
@@ -76,6 +77,7 @@ The state that was replaced can be brought back: --undo RUN.`,
 			return a.recover(c.Context(), names[0], o)
 		},
 	}
+	o.said.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "`point` to return to")
 	f.StringVar(&o.undo, "undo", "", "bring back what the recovery `RUN` replaced")
@@ -92,6 +94,10 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 		return err
 	}
 	began, err := a.incidentBegan(o.began)
+	if err != nil {
+		return err
+	}
+	occasion, err := o.said.occasion()
 	if err != nil {
 		return err
 	}
@@ -129,6 +135,7 @@ func (a *app) recover(ctx context.Context, name string, o recoverOptions) (err e
 	if err != nil {
 		return err
 	}
+	prog.Occasion = occasion
 	return a.recoverWith(ctx, s, live, *prog, p.Drills[i].Unattended)
 }
 
@@ -166,6 +173,10 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	occasion, err := o.said.occasion()
+	if err != nil {
+		return err
+	}
 	s, live, err := a.emergency(ctx, p)
 	if err != nil {
 		return err
@@ -198,6 +209,7 @@ func (a *app) recoverUndo(ctx context.Context, o recoverOptions) (err error) {
 		}
 	}
 	unattended := slices.ContainsFunc(p.Drills, func(d firedrill.Drill) bool { return d.Name == then.Drill && d.Unattended })
+	prog.Occasion = occasion
 	return a.recoverWith(ctx, s, live, *prog, unattended)
 }
 

@@ -152,6 +152,11 @@ func (a *app) reportPage(ctx context.Context, s *station, run string) (report.Pa
 	if err != nil {
 		return report.Page{}, err
 	}
+	return a.reportOf(ctx, s, records, r)
+}
+
+// reportOf gathers what a page tells about a run whose result is known.
+func (a *app) reportOf(ctx context.Context, s *station, records []firedrill.Record, r firedrill.Result) (_ report.Page, err error) {
 	p := report.Page{Result: r, Records: records, Zone: time.Local}
 	q := journal.Query{Drill: r.Drill, Environment: r.Environment, Limit: reportHistory}
 	if p.History, err = a.pasts(ctx, s, q); err != nil {

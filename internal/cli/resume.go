@@ -78,11 +78,12 @@ func (a *app) resume(ctx context.Context, given []string, takeOver bool) (err er
 	if len(records) == 0 {
 		return err
 	}
-	r, rerr := a.result(s, records)
+	r, rerr := a.result(ctx, s, records)
 	if rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	live.Verdict(r)
+	a.sealPending(ctx, s)
 	return a.conclude(ctx, []firedrill.Result{r}, err)
 }
 

@@ -18,6 +18,7 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var all, due bool
+	var said occasionOptions
 	c := &cobra.Command{
 		Use: "run DRILL... | --all | --due", Short: "Run drills of the plan",
 		Long: `Run damages an environment of the plan on purpose, recovers it, proves both,
@@ -30,16 +31,17 @@ puts back; twice: it leaves at once and says what is damaged).`,
 		ValidArgsFunction: a.completeDrills,
 		RunE: func(c *cobra.Command, names []string) error {
 			if due && !all && len(names) == 0 {
-				return a.runDue(c.Context())
+				return a.runDue(c.Context(), said)
 			}
 			if due || all == (len(names) > 0) {
 				return usage("name the drills to run, or give --all or --due", "see: firedrill plan --help, firedrill run --help")
 			}
-			return a.run(c.Context(), names)
+			return a.run(c.Context(), names, said)
 		},
 	}
 	a.patienceFlag(c)
 	c.Flags().BoolVar(&due, "due", false, "the drills that are due, where window and freezes allow it now")
+	said.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "all drills of the plan, in its order")
 	return c
 }
@@ -49,7 +51,11 @@ func (a *app) patienceFlag(c *cobra.Command) {
 	c.Flags().DurationVar(&a.patience, "patience", runner.DefaultPatience, "how long putting back waits for an API that cannot be reached")
 }
 
-func (a *app) run(ctx context.Context, names []string) (err error) {
+func (a *app) run(ctx context.Context, names []string, said occasionOptions) (err error) {
+	occasion, err := said.occasion()
+	if err != nil {
+		return err
+	}
 	p, c, err := a.loadPlan()
 	if err != nil {
 		return err
@@ -69,6 +75,7 @@ func (a *app) run(ctx context.Context, names []string) (err error) {
 		if err := a.confirm(*prog, p.Drills[i].Unattended); err != nil {
 			return err
 		}
+		prog.Occasion = occasion
 		programs = append(programs, *prog)
 	}
 	if err := a.leftLocally(ctx, programs); err != nil {
@@ -92,6 +99,7 @@ func (a *app) run(ctx context.Context, names []string) (err error) {
 func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs []firedrill.Program) ([]firedrill.Result, error) {
 	a.setReport(s.runner.Damaged)
 	defer a.setReport(nil)
+	a.sealPending(ctx, s)
 	var results []firedrill.Result
 	for _, p := range programs {
 		if ctx.Err() != nil {
@@ -101,7 +109,7 @@ func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs [
 		if len(records) == 0 {
 			return results, err
 		}
-		r, rerr := a.result(s, records)
+		r, rerr := a.result(ctx, s, records)
 		if rerr != nil {
 			return results, errors.Join(err, rerr)
 		}
@@ -114,13 +122,21 @@ func (a *app) drill(ctx context.Context, s *station, live *term.Live, programs [
 	return results, nil
 }
 
-// result makes the result of a run and leaves a copy in the run's folder.
-func (a *app) result(s *station, records []firedrill.Record) (firedrill.Result, error) {
+// result makes the result of a run and seals the run's folder, in which it leaves a
+// copy. A run that has not finished has only the copy.
+func (a *app) result(ctx context.Context, s *station, records []firedrill.Record) (firedrill.Result, error) {
 	r, err := a.describe(s, records)
 	if err != nil {
 		return r, err
 	}
-	return r, writeResult(r.Evidence, r)
+	if r.Verdict == "" {
+		return r, writeResult(r.Evidence, r)
+	}
+	// An interrupt ends runs, not the sealing of what they were.
+	if err := a.seal(context.WithoutCancel(ctx), s, records, r); err != nil {
+		a.notSealed(r.Run, err)
+	}
+	return r, nil
 }
 
 // describe makes the result of a run from its records.
@@ -189,6 +205,7 @@ func (a *app) conclude(ctx context.Context, results []firedrill.Result, err erro
 
 // ending gives the exit status of runs whose results were printed.
 func (a *app) ending(ctx context.Context, results []firedrill.Result, err error) error {
+	a.tellUnsealed()
 	if err != nil {
 		return err
 	}

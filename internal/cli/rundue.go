@@ -21,7 +21,11 @@ type leftOut struct {
 
 // runDue runs the drills that are due and allowed now, one after another, and says
 // what it left and why.
-func (a *app) runDue(ctx context.Context) (err error) {
+func (a *app) runDue(ctx context.Context, said occasionOptions) (err error) {
+	occasion, err := said.occasion()
+	if err != nil {
+		return err
+	}
 	p, c, err := a.loadPlan()
 	if err != nil {
 		return err
@@ -57,7 +61,7 @@ func (a *app) runDue(ctx context.Context) (err error) {
 		if prog, err = plan.Program(p, d.drill.Name, a.global.env, c.registry, c.library); err != nil {
 			break
 		}
-		prog.Window = d.drill.Window
+		prog.Window, prog.Occasion = d.drill.Window, occasion
 		one := []firedrill.Program{*prog}
 		refused := a.confirm(*prog, d.drill.Unattended)
 		if refused == nil {

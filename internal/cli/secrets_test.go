@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,7 +79,8 @@ drills:
 		go func() { looked <- watchChildren(t, stop, canaries) }()
 		runs := 0
 		for _, args := range [][]string{{"validate"}, {"plan", "d1-pitr"}, {"run", "d1-pitr", "worker-rollback", "kv-backup-restore", "--verbose"}, {"run", "failing", "--json"},
-			{"recover", "d1-pitr", "--to", "latest-good", "--verbose"}, {"history"}, {"status", "--json"}, {"report", "latest"}} {
+			{"recover", "d1-pitr", "--to", "latest-good", "--verbose"}, {"history"}, {"status", "--json"}, {"report", "latest"},
+			{"ack", "latest", "--json"}, {"note", "latest", "looked into it"}, {"evidence", "verify"}, {"evidence", "anchor", "--print"}, {"evidence", "export", "--artefacts", "-o", filepath.Join(home, "export")}, {"show", "latest"}} {
 			var out, told bytes.Buffer
 			status := Run(Process{Args: append(args, "--plan", plan, "--home", home), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &told,
 				Getenv: func(name string) string { return map[string]string{"PATH": os.Getenv("PATH")}[name] }, Now: time.Now, Version: "test"})
@@ -87,7 +89,7 @@ drills:
 			if args[0] == "run" {
 				runs++
 			}
-			if want := args[1:]; len(want) > 0 && want[0] == "failing" && status == 0 || args[len(args)-1] == "--verbose" && status != 0 || args[0] == "validate" && status != 0 {
+			if want := args[1:]; len(want) > 0 && want[0] == "failing" && status == 0 || args[len(args)-1] == "--verbose" && status != 0 || slices.Contains([]string{"validate", "ack", "note", "evidence", "show"}, args[0]) && status != 0 {
 				t.Errorf("%v ended with status %d:\n%s%s", args, status, &out, &told)
 			}
 		}
@@ -98,6 +100,9 @@ drills:
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if sealed, err := filepath.Glob(filepath.Join(home, "export", "runs", "*", "evidence.json")); err != nil || len(sealed) != 5 {
+		t.Errorf("%d bundles were searched, want 5: %v", len(sealed), err)
 	}
 	// A backup holds the data itself: that is what it is for.
 	backups := func(path string) bool { return strings.HasPrefix(filepath.Base(path), "kv-0") }

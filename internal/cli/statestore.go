@@ -54,7 +54,7 @@ func (a *app) openShared(ctx context.Context, dir string, in firedrill.StateStor
 	if err != nil {
 		return nil, err
 	}
-	return a.station(c, cfg, s, s, s.Close), nil
+	return a.station(c, cfg, s, s, in.Bucket, s.Close), nil
 }
 
 // isLocal tells whether a run is in the local folder.

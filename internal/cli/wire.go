@@ -71,11 +71,14 @@ type station struct {
 	journal runner.Journal
 	runner  *runner.Runner
 	done    func() error
+	where   string // the store's name in the evidence
+	workerd string // version of the sandbox that this command started; "" if it did not
 }
 
 // store is what commands need of a state store: the local folder or a bucket.
 type store interface {
 	runner.Home
+	Dir() string
 	RunPath(run string) string
 	Halt(wish state.Stop) error
 	Lift() (bool, error)
@@ -132,14 +135,14 @@ func (a *app) openAt(ctx context.Context, dir string, c catalog, cfg runner.Conf
 	if err != nil {
 		return nil, err
 	}
-	return a.station(c, cfg, home, j, j.Close), nil
+	return a.station(c, cfg, home, j, localStore, j.Close), nil
 }
 
-func (a *app) station(c catalog, cfg runner.Config, home store, j runner.Journal, done func() error) *station {
+func (a *app) station(c catalog, cfg runner.Config, home store, j runner.Journal, where string, done func() error) *station {
 	cfg.Journal, cfg.Home, cfg.Registry, cfg.Resolver = j, home, c.registry, plan.NewResolver(c.registry)
 	cfg.NewID = newID
 	cfg.Version, cfg.Executor = a.Version, a.executor()
-	return &station{catalog: c, home: home, journal: j, runner: runner.New(cfg), done: done}
+	return &station{catalog: c, home: home, journal: j, runner: runner.New(cfg), where: where, done: done}
 }
 
 func newID() string { return ulid.Make().String() }

@@ -22,9 +22,9 @@ const (
 	StatusOpen    = "open" // under way, or its end is not recorded
 )
 
-// Result computes the document of a run. Approver, ticket, platform and
-// evidence are not in the records: whoever knows them fills them in. An empty
-// or headless list of records is an error.
+// Result computes the document of a run. Platform and evidence are not in
+// the records: whoever knows them fills them in. An empty or headless list of
+// records is an error.
 func Result(records []firedrill.Record) (firedrill.Result, error) {
 	if len(records) == 0 {
 		return firedrill.Result{}, corrupt("there are no records")
@@ -40,6 +40,9 @@ func Result(records []firedrill.Record) (firedrill.Result, error) {
 		Checks: []firedrill.StepCheck{}, Collateral: []string{}, Notes: []string{}, Reasons: []string{}, Steps: []firedrill.StepResult{},
 		Availability: firedrill.Availability{Outages: []firedrill.Outage{}}}
 	b.result.RTO.Target, b.result.RPO.Target = target(begin.Program.RTO), target(begin.Program.RPO)
+	if o := begin.Program.Occasion; o != nil {
+		b.result.Approver, b.result.Ticket, b.result.Comment = given(o.Approver), given(o.Ticket), o.Note
+	}
 	b.know(begin.Program.Steps)
 	for _, r := range records[1:] {
 		b.add(r)
@@ -58,6 +61,14 @@ func target(d time.Duration) *float64 {
 	}
 	s := d.Seconds()
 	return &s
+}
+
+// given is a text, or nil where there is none.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // callKey names one attempt.

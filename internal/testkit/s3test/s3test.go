@@ -41,6 +41,18 @@ type Server struct {
 // Start starts a server on an empty folder.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return start(t)
+}
+
+// StartVersioned starts one that keeps older versions of objects, and so can lock them.
+func StartVersioned(t testing.TB) *Server {
+	t.Helper()
+	return start(t, "--versioning-dir", t.TempDir())
+}
+
+// start starts a server with further arguments for its store.
+func start(t testing.TB, arguments ...string) *Server {
+	t.Helper()
 	binary, err := Binary(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +63,7 @@ func Start(t testing.TB) *Server {
 	}
 	transport := &http.Transport{}
 	s := &Server{t: t}
-	s.start(binary, data, &http.Client{Transport: transport, Timeout: 5 * time.Second})
+	s.start(binary, append(append([]string{"posix"}, arguments...), data), &http.Client{Transport: transport, Timeout: 5 * time.Second})
 	s.Admin, err = minio.NewCore(s.Endpoint[len("http://"):], &minio.Options{
 		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region, Transport: transport, MaxRetries: 1,
 	})
@@ -69,7 +81,7 @@ func Start(t testing.TB) *Server {
 }
 
 // start tries ports until one is still free when the server takes it.
-func (s *Server) start(binary, data string, client *http.Client) {
+func (s *Server) start(binary string, store []string, client *http.Client) {
 	s.t.Helper()
 	var err error
 	for range 5 {
@@ -80,7 +92,7 @@ func (s *Server) start(binary, data string, client *http.Client) {
 		s.Endpoint = "http://" + addr
 		// Without --keep-alive: on a connection that idles it answers 400 to
 		// nobody, which a client that just uses it again takes for its own.
-		s.proc = run(binary, "--port", addr, "--region", Region, "--quiet", "--health", "/health", "posix", data)
+		s.proc = run(binary, append([]string{"--port", addr, "--region", Region, "--quiet", "--health", "/health"}, store...)...)
 		if err = s.ready(client); err == nil {
 			return
 		}
@@ -136,6 +148,15 @@ func (s *Server) Getenv(name string) string {
 func (s *Server) Bucket(name string) string {
 	s.t.Helper()
 	if err := s.Admin.MakeBucket(s.t.Context(), name, minio.MakeBucketOptions{Region: Region}); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+// LockingBucket makes a bucket with object lock on a server that keeps versions.
+func (s *Server) LockingBucket(name string) string {
+	s.t.Helper()
+	if err := s.Admin.MakeBucket(s.t.Context(), name, minio.MakeBucketOptions{Region: Region, ObjectLocking: true}); err != nil {
 		s.t.Fatal(err)
 	}
 	return name
