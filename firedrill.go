@@ -209,8 +209,8 @@ type Drill struct {
 	Grace      string        `json:"grace,omitempty"`  // from its date until it is overdue; "": a quarter of the interval
 	Starts     string        `json:"starts,omitempty"` // day from which dates are counted; "": from the runs that passed
 	Window     *Window       `json:"window,omitempty"` // to which runs that nobody named keep; nil: to that of the environment alone
-	RTO        time.Duration `json:"rto,omitempty"` // target; 0: none
-	RPO        time.Duration `json:"rpo,omitempty"` // target; 0: none
+	RTO        time.Duration `json:"rto,omitempty"`    // target; 0: none
+	RPO        time.Duration `json:"rpo,omitempty"`    // target; 0: none
 	Unattended bool          `json:"unattended,omitempty"`
 	Steps      []Step        `json:"steps,omitempty"`
 	Alert      Values        `json:"alert,omitempty"` // request that shows the user's own alert; nil: none

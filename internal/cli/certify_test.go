@@ -149,6 +149,25 @@ func TestCertifyCountsWhatRan(t *testing.T) {
 	c.write(file, strings.Replace(string(data), `"class": "staging"`, `"class": "ci"`, 1))
 	expect("somebody changed the result", 0, "unverified", "differ")
 	c.write(file, string(data))
+	expect("it is as it was", 0.1, "shown", "")
+	log := filepath.Join(filepath.Dir(file), "log.md")
+	kept, err := os.ReadFile(filepath.Join(c.dir, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write(log, string(kept)+" ")
+	expect("somebody changed another file", 0, "unverified", "log.md was changed")
+	c.write(log, string(kept))
+	statement := filepath.Join(c.dir, filepath.Dir(file), "evidence.json")
+	sealed, err := os.ReadFile(statement)
+	if err == nil {
+		err = os.Remove(statement)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect("somebody removed the statement", 0, "unverified", "evidence.json is missing")
+	c.write(filepath.Join(filepath.Dir(file), "evidence.json"), string(sealed))
 	c.ran(60, history.Run{Drill: "d1-pitr", Verdict: firedrill.Aborted, State: firedrill.Dirty})
 	expect("it left something dirty", 0, "failed", "dirty")
 	c.ran(50, history.Run{Drill: "d1-pitr", Verdict: firedrill.Inconclusive})

@@ -140,7 +140,7 @@ func (r *reading) resources(values map[string]assigned) []resource {
 	}
 	for _, u := range r.units {
 		for _, c := range u.calls {
-			if name := firstOf(c.arguments(), 0); c.is("d1") && !c.is("d1", "list") && literalName.MatchString(name) {
+			if name := firstOf(c.arguments()); c.is("d1") && !c.is("d1", "list") && literalName.MatchString(name) {
 				add(resource{kind: "d1", name: name, line: c.line})
 			}
 			if id, ok := c.option("--namespace-id"); ok && c.is("kv") {
@@ -176,7 +176,7 @@ func workersOf(c command) []string {
 		}
 	}
 	if c.is("deployments", "list") || c.is("deployments", "status") || c.is("rollback") || c.is("versions", "list") {
-		names = append(names, firstOf(c.arguments(), 0))
+		names = append(names, firstOf(c.arguments()))
 	}
 	return names
 }

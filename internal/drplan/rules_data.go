@@ -93,7 +93,7 @@ func rowNotInBackup(r *reading) (all []Finding) {
 		for _, c := range u.calls {
 			switch {
 			case c.is("kv", "key", "put") && !c.looped:
-				key := firstOf(c.arguments(), 0)
+				key := firstOf(c.arguments())
 				if key == "" || strings.Contains(key, "$(") {
 					continue
 				}
@@ -105,7 +105,7 @@ func rowNotInBackup(r *reading) (all []Finding) {
 				if again, ok := u.first(c.pos, savesKeys); ok && again.pos < back.pos {
 					continue // there is a newer backup
 				}
-				look, ok := u.first(back.pos, func(o command) bool { return o.is("kv", "key", "get") && firstOf(o.arguments(), 0) == key })
+				look, ok := u.first(back.pos, func(o command) bool { return o.is("kv", "key", "get") && firstOf(o.arguments()) == key })
 				if ok {
 					all = append(all, found(c.line, "key %s is written after the backup of line %d, so the restore of line %d cannot bring it back for line %d", key, before.line, back.line, look.line))
 				}
@@ -128,9 +128,9 @@ func rowNotInBackup(r *reading) (all []Finding) {
 	return all
 }
 
-func firstOf(words []string, i int) string {
-	if i < len(words) {
-		return words[i]
+func firstOf(words []string) string {
+	if len(words) > 0 {
+		return words[0]
 	}
 	return ""
 }

@@ -97,7 +97,6 @@ type shellReader struct {
 	sets   []assigned
 	inline bool
 	skip   int // lines of the text before what is read
-	pipes  int
 }
 
 // read reads text that may have lines that are no shell: it goes on after them.

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -97,8 +98,8 @@ func TestWhatIsNoTimetable(t *testing.T) {
 		"the environment":             {"environment staging", firedrill.Drill{Every: "weekly"}, firedrill.Environment{Name: "staging", Window: &firedrill.Window{}}},
 	} {
 		_, err := Of(c.env, c.drill)
-		e, _ := err.(*firedrill.Error)
-		if e == nil || e.Kind != firedrill.KindUsage || e.Target != c.key || e.Remedy == "" {
+		var e *firedrill.Error
+		if !errors.As(err, &e) || e.Kind != firedrill.KindUsage || e.Target != c.key || e.Remedy == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
