@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,6 +29,17 @@ type envelope struct {
 	Info    ResultInfo      `json:"result_info"`
 }
 
+// noValue knows answers that claim success and cannot be a value as the API sends
+// it: a web page, and an envelope that says that it failed.
+func noValue(resp Response) bool {
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return false // nothing is said of it
+	}
+	var env envelope
+	return media == "text/html" || media == "application/json" && json.Unmarshal(resp.Body, &env) == nil && env.Success != nil && !*env.Success
+}
+
 // read turns an answer into a response or an error.
 func read(req Request, h *http.Response, body []byte) (Response, error) {
 	resp := Response{Status: h.StatusCode, Header: h.Header, Body: body}
@@ -39,6 +51,9 @@ func read(req Request, h *http.Response, body []byte) (Response, error) {
 		return Response{}, away
 	}
 	ok := h.StatusCode >= 200 && h.StatusCode < 300
+	if ok && req.Raw && noValue(resp) {
+		return Response{}, unreadable(req, "the answer is a web page or an error, not a value")
+	}
 	if ok && (req.Raw || (len(body) == 0 && h.StatusCode == http.StatusNoContent)) {
 		return resp, nil
 	}

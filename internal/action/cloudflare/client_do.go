@@ -28,7 +28,8 @@ const (
 // Do performs a request: it asks the guard, waits for its turn, sends, and
 // reads the answer. What may be repeated is repeated a few times: anything
 // that was not sent or was refused for lack of quota, and, if the request is
-// [Request.Safe] or reads, also what was not answered.
+// [Request.Safe] or reads, also what was not answered, or not in a way that can be
+// read.
 //
 // Its errors are of type [firedrill.Error]. Of their kinds,
 // [firedrill.KindUnknown] alone means that a change may have happened.
@@ -87,6 +88,8 @@ func again(req Request, err error) bool {
 		return true
 	case firedrill.KindUnavailable, firedrill.KindUnknown:
 		return req.repeatable()
+	case firedrill.KindCorrupt: // something else may have answered for a moment
+		return req.reads() && !errors.Is(err, errTooLarge)
 	}
 	return false
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -199,9 +198,6 @@ func (k *KV) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if own := (*firedrill.Error)(nil); errors.As(err, &own) && own.Kind == firedrill.KindNotFound && own.Code == noSuchKey {
 		return nil, false, nil
 	}
-	if err == nil && noValue(resp) {
-		err = unreadable(req, "the answer is a web page or an error, not a value")
-	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -210,17 +206,6 @@ func (k *KV) Get(ctx context.Context, key string) ([]byte, bool, error) {
 
 // noSuchKey is the API's code for a key that is not there.
 const noSuchKey = 10009
-
-// noValue knows answers that claim success and cannot be a value as the API sends
-// it: a web page, and an envelope that says that it failed.
-func noValue(resp Response) bool {
-	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
-		return false // nothing is said of it
-	}
-	var env envelope
-	return media == "text/html" || media == "application/json" && json.Unmarshal(resp.Body, &env) == nil && env.Success != nil && !*env.Success
-}
 
 // bulkAnswer is the answer to a bulk write or delete.
 type bulkAnswer struct {
