@@ -28,6 +28,7 @@ function lines(config) {
   };
   for (const field of ["vars", "define"]) walk(field, config[field]);
   for (const field of fields) walk(field, config[field], field === "workflows" ? [...naming, "name"] : naming);
+  walk("unsafe", config.unsafe?.bindings, [...naming, "namespace_id"]);
   return [...out].sort();
 }
 
