@@ -45,7 +45,7 @@ func (a *app) documented(ctx context.Context, s *station, p *firedrill.Plan, fil
 		check.Detail, check.Remedy = "the plan names no recovery document", "name them in the plan: certification: {documents: [FILE]}"
 		return check, nil
 	}
-	facts, err := a.documentFacts(ctx, s, p, docsSources{})
+	facts, err := a.documentFacts(ctx, s, p)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func (a *app) certificate(ctx context.Context, s *station, p *firedrill.Plan) (c
 			return rubric, certify.Result{}, err
 		}
 	}
-	if g.sealed, err = evidence.FindBundles(s.home.Dir()); err != nil {
+	if g.sealed, err = evidence.Sealed(s.home.Dir()); err != nil {
 		return rubric, certify.Result{}, err
 	}
 	if g.said, err = evidence.Remarks(s.home.Dir()); err != nil {

@@ -111,7 +111,11 @@ func (a *app) planFacts(ctx context.Context) (facts drplan.Facts, err error) {
 		return facts, err
 	}
 	defer func() { err = s.close(err) }()
-	return a.documentFacts(ctx, s, p, a.docsSources())
+	if facts, err = a.documentFacts(ctx, s, p); err != nil {
+		return facts, err
+	}
+	facts.Certification, err = a.certified(ctx, s, p)
+	return facts, err
 }
 
 func (a *app) tellDocs(file string, u drplan.Updated, written bool) error {

@@ -13,14 +13,6 @@ import (
 	"firedrill/internal/plan"
 )
 
-// docsSources are where facts of a document come from that other parts compute.
-type docsSources struct {
-	// certified gives the score; nil: it is not known.
-	certified func(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error)
-}
-
-func (a *app) docsSources() docsSources { return docsSources{certified: a.certified} }
-
 // certified gives the score as a document tells it.
 func (a *app) certified(ctx context.Context, s *station, p *firedrill.Plan) (*drplan.Certification, error) {
 	_, res, err := a.certificate(ctx, s, p)
@@ -68,8 +60,9 @@ func titled(level string) string {
 // where none did, all are read.
 const someRuns = 20
 
-// documentFacts gathers what is known about each drill on its environment.
-func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan, from docsSources) (facts drplan.Facts, err error) {
+// documentFacts gathers what is known about each drill on its environment; the score
+// is not part of it.
+func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan) (facts drplan.Facts, err error) {
 	list, err := a.duties(ctx, s, p)
 	if err != nil {
 		return facts, err
@@ -107,10 +100,7 @@ func (a *app) documentFacts(ctx context.Context, s *station, p *firedrill.Plan, 
 		}
 		facts.Drills = append(facts.Drills, doc)
 	}
-	if from.certified != nil {
-		facts.Certification, err = from.certified(ctx, s, p)
-	}
-	return facts, err
+	return facts, nil
 }
 
 // drilled gives the finished runs of a query that were drills, the newest first.

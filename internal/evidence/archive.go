@@ -70,16 +70,26 @@ func isKeyID(name string) bool {
 	return len(name) == 64
 }
 
-// Sealed names the runs that are sealed in any chain of a state folder.
-func Sealed(dir string) (map[string]Entry, error) {
+// Bundle is where a sealed run stands in the evidence.
+type Bundle struct {
+	Entry
+	Chain string // folder of its chain
+}
+
+// Bundles are the sealed runs of a state folder.
+type Bundles map[string]Bundle
+
+// Sealed lists the runs that are sealed in any chain of a state folder. It reads
+// names alone.
+func Sealed(dir string) (Bundles, error) {
 	chains, err := Chains(dir)
-	sealed := map[string]Entry{}
+	sealed := Bundles{}
 	for _, chain := range chains {
 		entries, cerr := Entries(chain)
 		err = errors.Join(err, cerr)
 		for _, e := range entries {
 			if e.Kind == KindRun {
-				sealed[e.Run] = e
+				sealed[e.Run] = Bundle{e, chain}
 			}
 		}
 	}
@@ -99,7 +109,7 @@ func (a Archive) Seal(facts Facts, documents map[string][]byte) (Entry, error) {
 	run := filepath.Join(a.Dir, RunsFolder, facts.Run)
 	e, err := a.locked(func() (Entry, error) {
 		if sealed, err := Sealed(a.Dir); err != nil || sealed[facts.Run].Sequence != 0 {
-			return sealed[facts.Run], err
+			return sealed[facts.Run].Entry, err
 		}
 		if err := os.MkdirAll(run, 0o700); err != nil {
 			return Entry{}, err

@@ -10,38 +10,19 @@ import (
 	"firedrill"
 )
 
-// Bundles are the sealed runs of a state folder: where the entry of each is.
-type Bundles map[string]string
-
-// FindBundles lists the sealed runs of all chains of a state folder. It reads names
-// alone.
-func FindBundles(dir string) (Bundles, error) {
-	chains, err := Chains(dir)
-	found := Bundles{}
-	for _, chain := range chains {
-		entries, cerr := Entries(chain)
-		err = errors.Join(err, cerr)
-		for _, e := range entries {
-			if e.Kind == KindRun {
-				found[e.Run] = filepath.Join(chain, e.String())
-			}
-		}
-	}
-	return found, err
-}
-
 // Check tells what is wrong with the evidence of one run, whose folder is given; ""
 // if nothing is: it is in the chain, its statement is signed by the chain's key, and
 // every file is as it was sealed. Whether the chain is whole, [Verify] tells.
 func (b Bundles) Check(run, folder string) (facts Facts, problem string, err error) {
-	entry, sealed := b[run]
-	if !sealed {
+	sealed, is := b[run]
+	if !is {
 		return facts, "it is not sealed", nil
 	}
-	key := keyOf(filepath.Dir(entry))
+	key := keyOf(sealed.Chain)
 	if key == nil {
 		return facts, "the public key of its chain is not what it was", nil
 	}
+	entry := filepath.Join(sealed.Chain, sealed.String())
 	inChain, err := os.ReadFile(entry)
 	if err != nil {
 		return facts, "", unreadable(entry, err)
