@@ -37,10 +37,6 @@ func TestAKilledRecoveryIsResumed(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 2))
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	resumed := 0
 	for i := 0; resumed < rounds(3, 50) && i < 200; i++ {
 		p.cloud.Query(p.db, "DROP TABLE IF EXISTS rows") // a fresh start, whatever the disaster was
@@ -48,33 +44,15 @@ func TestAKilledRecoveryIsResumed(t *testing.T) {
 		good, to := p.rows(), p.bookmark()
 		p.disaster(r)
 		bad := p.rows()
-		args, err := json.Marshal(append([]string{"recover", "d1-pitr", "--to", to}, p.args...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		child := exec.Command(self)
-		child.Env = append(os.Environ(), childArgs+"="+string(args))
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(r.IntN(900)) * time.Millisecond)
-		if err := child.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err)
-		}
-		_ = child.Wait() // it was killed
-		var status struct{ Interrupted []string }
-		_, out, told := p.run("status", "--json")
-		if err := json.Unmarshal([]byte(out), &status); err != nil {
-			t.Fatalf("%v\n%s%s", err, out, told)
-		}
-		if len(status.Interrupted) == 0 { // killed before it began, or after its end
+		interrupted := p.killed(time.Duration(r.IntN(900))*time.Millisecond, "recover", "d1-pitr", "--to", to)
+		if interrupted == "" { // killed before it began, or after its end
 			if now := p.rows(); now != good && now != bad {
 				t.Fatalf("round %d: neither before nor after:\n%.2000s", i, now)
 			}
 			continue
 		}
 		resumed++
-		run := p.recover("resume", status.Interrupted[0])
+		run := p.recover("resume", interrupted)
 		if got := p.rows(); got != good {
 			t.Fatalf("round %d: resumed, and the rows are\n%.2000s\nthey were\n%.2000s", i, got, good)
 		}
@@ -89,4 +67,37 @@ func TestAKilledRecoveryIsResumed(t *testing.T) {
 	if resumed == 0 {
 		t.Error("no run was ever interrupted")
 	}
+}
+
+// killed starts the real program, kills it after a while, and gives the run that was
+// interrupted; "" if it was killed before its run began, or after its end.
+func (p *place) killed(after time.Duration, args ...string) string {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	text, err := json.Marshal(append(args, p.args...))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), childArgs+"="+string(text))
+	if err := child.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	time.Sleep(after)
+	if err := child.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Fatal(err)
+	}
+	_ = child.Wait() // it was killed
+	var status struct{ Interrupted []string }
+	_, out, told := p.run("status", "--json")
+	if err := json.Unmarshal([]byte(out), &status); err != nil {
+		p.t.Fatalf("%v\n%s%s", err, out, told)
+	}
+	if len(status.Interrupted) == 0 {
+		return ""
+	}
+	return status.Interrupted[0]
 }

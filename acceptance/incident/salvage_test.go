@@ -3,11 +3,9 @@ package incident
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -210,10 +208,6 @@ func TestAKilledSalvageEndsAsFoundOrAsChosen(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 4))
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	resumed := 0
 	for i := 0; resumed < rounds(1, 50) && i < 200; i++ {
 		p.tenants()
@@ -224,33 +218,17 @@ func TestAKilledSalvageEndsAsFoundOrAsChosen(t *testing.T) {
 		now := p.exact()
 		file := p.list(to)
 		p.choose(file, damaged)
-		args, err := json.Marshal(append([]string{"recover", "d1-pitr", "--salvage", "--no-quiesce", "--choices", file}, p.args...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		child := exec.Command(self)
-		child.Env = append(os.Environ(), childArgs+"="+string(args))
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rounds(300, 0)+r.IntN(rounds(600, 1800))) * time.Millisecond) // in a sample it is to meet the run
-		if err := child.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err)
-		}
-		_ = child.Wait() // it was killed
-		var status struct{ Interrupted []string }
-		_, out, told := p.run("status", "--json")
-		if err := json.Unmarshal([]byte(out), &status); err != nil {
-			t.Fatalf("%v\n%s%s", err, out, told)
-		}
-		if len(status.Interrupted) == 0 {
+		// In a sample it is to meet the run.
+		after := time.Duration(rounds(300, 0)+r.IntN(rounds(600, 1800))) * time.Millisecond
+		interrupted := p.killed(after, "recover", "d1-pitr", "--salvage", "--no-quiesce", "--choices", file)
+		if interrupted == "" {
 			if got := p.exact(); got != now && got != want {
 				t.Fatalf("round %d: neither before nor after:\n%s", i, unlike(got, want))
 			}
 			continue
 		}
 		resumed++
-		run, code, told := p.result("resume", status.Interrupted[0])
+		run, code, told := p.result("resume", interrupted)
 		got := p.exact()
 		switch {
 		case run.Verdict == firedrill.Recovered && got == want:

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,20 +17,12 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"firedrill/internal/report"
+	"firedrill/internal/testkit/npmtest"
 	"firedrill/internal/testkit/reporttest"
 )
 
 // pinned is the version of axe-core that package-lock.json holds.
 const pinned = "4.14.1"
-
-// missing ends a test that cannot run: in CI with an error, elsewhere as skipped.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 // chromium finds the browser.
 func chromium(t *testing.T) string {
@@ -41,57 +32,14 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	missing(t, "there is no Chromium on PATH to look at the report with: install Debian's package chromium")
+	npmtest.Missing(t, "there is no Chromium on PATH to look at the report with: install Debian's package chromium")
 	return ""
 }
 
-// axe gives the source of axe-core. It is installed once a machine, into the user's
-// cache; processes that come at once wait.
+// axe gives the source of axe-core.
 func axe(t *testing.T) string {
 	t.Helper()
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		missing(t, "npm is not on PATH: the test needs it to install axe-core")
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "firedrill", "axe-core-"+pinned)
-	file := filepath.Join(dir, "node_modules", "axe-core", "axe.min.js")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err != nil {
-		for _, name := range []string{"package.json", "package-lock.json"} {
-			data, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	source, err := os.ReadFile(file)
+	source, err := os.ReadFile(filepath.Join(npmtest.Install(t, "axe-core-"+pinned), "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,69 +13,21 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"firedrill/examples/foundation"
+	"firedrill/internal/testkit/npmtest"
 	"firedrill/internal/testkit/sandboxtest"
 )
 
 // pinned is the version that package-lock.json holds.
 const pinned = "4.86.0"
 
-// install gives the path of the pinned wrangler. It is installed once a
-// machine, into the user's cache; processes that come at once wait.
+// install gives the path of the pinned wrangler.
 func install(t *testing.T) string {
 	t.Helper()
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("npm is not on PATH: the acceptance test needs it to install wrangler")
-		}
-		t.Fatal("npm is not on PATH")
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "firedrill", "wrangler-"+pinned)
-	bin := filepath.Join(dir, "node_modules", ".bin", "wrangler")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	done := filepath.Join(dir, "complete")
-	if _, err := os.Stat(done); err == nil {
-		return bin
-	}
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(done, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return bin
+	return filepath.Join(npmtest.Install(t, "wrangler-"+pinned), "node_modules", ".bin", "wrangler")
 }
 
 // bench is a sandbox with a wrangler beside it.

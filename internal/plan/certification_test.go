@@ -1,11 +1,8 @@
 package plan_test
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
-
-	"github.com/google/jsonschema-go/jsonschema"
 
 	"firedrill/internal/plan"
 	"firedrill/internal/playbook"
@@ -40,18 +37,7 @@ func TestAPlanSaysHowItIsCertified(t *testing.T) {
 func TestMistakesOfACertificationAreNamed(t *testing.T) {
 	t.Parallel()
 	cat := catalog(t)
-	data, err := plan.Schema(cat, playbook.Library{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal(data, &schema); err != nil {
-		t.Fatal(err)
-	}
-	resolved, err := schema.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resolved := schemaOf(t, cat)
 	for text, want := range map[string]string{
 		"grce: 7d":         `certification has no key "grce"`,
 		"of: ten":          "certification.of must be a number",

@@ -337,11 +337,9 @@ func TestEnvironmentsAreChosenSafely(t *testing.T) {
 	}
 }
 
-// TestTheSchemaAgreesWithTheParser: what the parser takes validates, and what
-// the schema can know to be wrong does not.
-func TestTheSchemaAgreesWithTheParser(t *testing.T) {
-	t.Parallel()
-	cat := catalog(t)
+// schemaOf gives the plan's schema, ready to validate with.
+func schemaOf(t *testing.T, cat firedrill.Catalog) *jsonschema.Resolved {
+	t.Helper()
 	data, err := plan.Schema(cat, playbook.Library{})
 	if err != nil {
 		t.Fatal(err)
@@ -354,6 +352,15 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return resolved
+}
+
+// TestTheSchemaAgreesWithTheParser: what the parser takes validates, and what
+// the schema can know to be wrong does not.
+func TestTheSchemaAgreesWithTheParser(t *testing.T) {
+	t.Parallel()
+	cat := catalog(t)
+	resolved := schemaOf(t, cat)
 	example, err := fs.ReadFile(foundation.Files, "firedrill.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -1,12 +1,9 @@
 package plan_test
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/google/jsonschema-go/jsonschema"
 
 	"firedrill"
 	"firedrill/internal/plan"
@@ -42,18 +39,7 @@ func TestATimetableIsRead(t *testing.T) {
 func TestWhatIsNoTimetable(t *testing.T) {
 	t.Parallel()
 	cat := catalog(t)
-	data, err := plan.Schema(cat, playbook.Library{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal(data, &schema); err != nil {
-		t.Fatal(err)
-	}
-	resolved, err := schema.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resolved := schemaOf(t, cat)
 	night := `window: {from: "02:00", to: "05:00"`
 	for name, c := range map[string]struct {
 		text, want string
